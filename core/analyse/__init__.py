@@ -1,0 +1,1 @@
+"""Rates, paired gaps, tests and decisions, and the exported tables. Pure."""

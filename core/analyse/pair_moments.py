@@ -1,0 +1,173 @@
+"""One gap's numbers before any interval is drawn: pairs, discordance, effective counts, tests, missing data.
+
+Pure over integer arrays of one contrast, one entry a request, sorted by request id; a request absent from an arm has
+zeros there and counts as planned and missing.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from core.analyse.effective_counts import EffectivePairs, IntArray, coarser_clusters, effective_pairs
+from core.analyse.paired_tests import SignFlip, paired_flip_test, sign_flip
+
+MISSING_SHARE = 0.05
+"""More missing in an arm than this, or a missingness test at or below it, flags the row."""
+
+PAPER_GAP_PERCENT = 1
+"""The paper calls a gap a gap above one percentage point."""
+
+
+class ArmCounts(NamedTuple):
+    """Per request: successes among the valid samples, valid, missed, and those missed by a provider's block."""
+
+    successes: IntArray
+    valid: IntArray
+    missed: IntArray
+    blocked: IntArray
+
+
+class Levels(NamedTuple):
+    """Confidence of the reported interval and of the equivalence interval, and the Monte-Carlo key."""
+
+    conf: float
+    equiv_conf: float
+    seed: int
+    family: str
+
+
+class PairMoments(NamedTuple):
+    """What intervals, decision and columns are computed from. Complete pairs unless said otherwise."""
+
+    n_pairs: int
+    coverage: float
+    """Complete pairs among all requests."""
+    gap: float | None
+    b: float
+    c: float
+    table: tuple[int, int, int, int] | None
+    """Both, only a, only b, neither; None with repeats."""
+    k_mean: float | None
+    """Mean number of valid samples per request and arm."""
+    effective: EffectivePairs
+    equiv: EffectivePairs
+    test: SignFlip | None
+    paper_rule: bool | None
+    n_discordant: int
+    """Requests, or clusters, whose arms differ."""
+    clustered: bool
+    miss_a: float
+    miss_b: float
+    """Shares of planned samples."""
+    p_missing: float
+    bound_low: float
+    bound_high: float
+    """Mean gap if every missed sample were against it, then for it, over all requests."""
+    low_pairs: EffectivePairs
+    high_pairs: EffectivePairs
+    p_bound_low: float
+    gap_blocked_refused: float | None
+    """The gap with blocked replies counted as refusals."""
+
+    @property
+    def repeats(self) -> bool:
+        """More than one sample per request and arm somewhere."""
+        return self.n_pairs > 0 and self.table is None
+
+    @property
+    def missing(self) -> bool:
+        """More than 5 % missing in an arm, or missing more in one arm than chance does at .05."""
+        return max(self.miss_a, self.miss_b) > MISSING_SHARE or self.p_missing <= MISSING_SHARE
+
+
+def pair_moments(arm_a: ArmCounts, arm_b: ArmCounts, *, clusters: IntArray | None, levels: Levels) -> PairMoments:
+    """The moments of one contrast with at least one request that the metric applies to; ValueError without any."""
+    a, b = _with_absent(arm_a, arm_b), _with_absent(arm_b, arm_a)
+    planned_a, planned_b = a.valid + a.missed, b.valid + b.missed
+    if len(planned_a) == 0 or np.any(planned_a < 1):
+        raise ValueError("a contrast needs requests that the metric applies to, and only those")
+    pair = (a.valid > 0) & (b.valid > 0)
+    of_pairs = None if clusters is None else clusters[pair]
+    k_a, n_a, k_b, n_b = a.successes[pair], a.valid[pair], b.successes[pair], b.valid[pair]
+    n = len(n_a)
+    y_a, y_b = k_a / np.maximum(n_a, 1), k_b / np.maximum(n_b, 1)
+    one_draw = bool(np.all(n_a == 1) and np.all(n_b == 1)) and n > 0
+    worst_b, worst_a = b.successes + b.missed, a.successes + a.missed
+    groups = coarser_clusters(of_pairs, n)
+    return PairMoments(
+        n_pairs=n,
+        coverage=n / len(pair),
+        gap=float((y_a - y_b).mean()) if n else None,
+        b=float((y_a * (1 - y_b)).sum()),
+        c=float((y_b * (1 - y_a)).sum()),
+        table=_fourfold(k_a, k_b) if one_draw else None,
+        k_mean=float((n_a.mean() + n_b.mean()) / 2) if n else None,
+        effective=effective_pairs(k_a, n_a, k_b, n_b, conf=levels.conf, clusters=of_pairs),
+        equiv=effective_pairs(k_a, n_a, k_b, n_b, conf=levels.equiv_conf, clusters=of_pairs),
+        test=_flip(k_a, n_a, k_b, n_b, clusters=of_pairs, levels=levels) if n else None,
+        paper_rule=exceeds_paper_gap(k_a, n_a, k_b, n_b) if n else None,
+        n_discordant=_n_discordant(k_a * n_b - k_b * n_a, groups),
+        clustered=groups is not None,
+        miss_a=float(a.missed.sum() / planned_a.sum()),
+        miss_b=float(b.missed.sum() / planned_b.sum()),
+        p_missing=_missingness_p(a.missed, b.missed, clusters=clusters),
+        bound_low=float((a.successes / planned_a - worst_b / planned_b).mean()),
+        bound_high=float((worst_a / planned_a - b.successes / planned_b).mean()),
+        low_pairs=effective_pairs(a.successes, planned_a, worst_b, planned_b, conf=levels.conf, clusters=clusters),
+        high_pairs=effective_pairs(worst_a, planned_a, b.successes, planned_b, conf=levels.conf, clusters=clusters),
+        p_bound_low=_flip(a.successes, planned_a, worst_b, planned_b, clusters=clusters, levels=levels).mid_p,
+        gap_blocked_refused=_gap_blocked_refused(a, b),
+    )
+
+
+def exceeds_paper_gap(k_a: IntArray, n_a: IntArray, k_b: IntArray, n_b: IntArray) -> bool:
+    """The paper's rule, gap > 1 %, in whole numbers: 100·ΣD > n·K (its generalisation where repeats differ)."""
+    total = _exact_sum(k_a, n_a) - _exact_sum(k_b, n_b)
+    return 100 * total > PAPER_GAP_PERCENT * len(n_a)
+
+
+def _exact_sum(successes: IntArray, trials: IntArray) -> Fraction:
+    by_size = ((int(size), int(successes[trials == size].sum())) for size in np.unique(trials))
+    return sum((Fraction(total, size) for size, total in by_size), Fraction(0))
+
+
+def _flip(
+    k_a: IntArray, n_a: IntArray, k_b: IntArray, n_b: IntArray, *, clusters: IntArray | None, levels: Levels
+) -> SignFlip:
+    return paired_flip_test(k_a, n_a, k_b, n_b, seed=levels.seed, family=levels.family, clusters=clusters)
+
+
+def _missingness_p(missed_a: IntArray, missed_b: IntArray, *, clusters: IntArray | None) -> float:
+    """Sign flip of the difference in missed samples: McNemar's mid-p at one sample per arm."""
+    difference = missed_a - missed_b
+    groups = coarser_clusters(clusters, len(difference))
+    if groups is not None:
+        difference = np.bincount(groups, weights=difference).round().astype(np.int64)
+    return sign_flip(difference).mid_p
+
+
+def _with_absent(arm: ArmCounts, other: ArmCounts) -> ArmCounts:
+    """The arm with requests that it lacks altogether counted as planned like the other arm's, and missed."""
+    absent = arm.valid + arm.missed == 0
+    return arm._replace(missed=np.where(absent, other.valid + other.missed, arm.missed))
+
+
+def _fourfold(k_a: IntArray, k_b: IntArray) -> tuple[int, int, int, int]:
+    both = int((k_a & k_b).sum())
+    only_a, only_b = int(k_a.sum()) - both, int(k_b.sum()) - both
+    return both, only_a, only_b, len(k_a) - both - only_a - only_b
+
+
+def _n_discordant(numerators: IntArray, groups: IntArray | None) -> int:
+    if groups is None:
+        return int((numerators != 0).sum())
+    return int((np.bincount(groups, weights=numerators != 0) > 0).sum())
+
+
+def _gap_blocked_refused(a: ArmCounts, b: ArmCounts) -> float | None:
+    n_a, n_b = a.valid + a.blocked, b.valid + b.blocked
+    pair = (n_a > 0) & (n_b > 0)
+    if not pair.any():
+        return None
+    return float((a.successes[pair] / n_a[pair] - b.successes[pair] / n_b[pair]).mean())

@@ -1,0 +1,71 @@
+"""The columns that every exported table begins with, and the flags and provenance that rows inherit from samples."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from core.analyse.study_facts import StudyFacts, least_real
+from core.plan.records import Provenance
+
+COMMON_SCHEMA: dict[str, pl.DataType] = {
+    "study": pl.String(),
+    "study_digest": pl.String(),
+    "provenance": pl.String(),
+    "flags": pl.List(pl.String()),
+}
+
+CELL_SCHEMA: dict[str, pl.DataType] = {
+    "cell_id": pl.String(),
+    "scenario": pl.String(),
+    "condition": pl.String(),
+    "scratchpad": pl.Boolean(),
+    "prefill": pl.String(),
+    "suffix": pl.Boolean(),
+    "lab": pl.String(),
+    "deployment": pl.String(),
+    "factors": pl.String(),
+}
+
+GroupKey = tuple[str, str]
+"""Model label and cell id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a row inherits from the samples it was computed from."""
+
+    provenance: Provenance = "real"
+    flags: frozenset[str] = frozenset()
+
+
+def inherited(samples: pl.DataFrame) -> dict[GroupKey, Inherited]:
+    """Per model and cell: the least real provenance and every flag of its samples."""
+    grouped = samples.group_by("model", "cell_id").agg(
+        pl.col("provenance").unique(), pl.col("flags").explode().drop_nulls().unique()
+    )
+    return {
+        (row["model"], row["cell_id"]): Inherited(least_real(row["provenance"]), frozenset(row["flags"]))
+        for row in grouped.iter_rows(named=True)
+    }
+
+
+def common_columns(facts: StudyFacts, sources: Iterable[Inherited], flags: Iterable[str]) -> dict[str, object]:
+    """The common columns of a row computed from `sources`, with its own flags added; flags are sorted."""
+    origins = tuple(sources)
+    every = {*facts.flags, *flags}.union(*(origin.flags for origin in origins))
+    return {
+        "study": facts.study,
+        "study_digest": facts.study_digest,
+        "provenance": least_real([facts.provenance, *(origin.provenance for origin in origins)]),
+        "flags": sorted(every),
+    }
+
+
+def table(rows: list[dict[str, object]], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """The rows as a frame with exactly these columns; ValueError if a float column holds NaN or an infinity."""
+    frame = pl.DataFrame(rows, schema=dict(schema), orient="row")
+    for name, kind in schema.items():
+        if kind.is_float() and not frame.get_column(name).drop_nulls().is_finite().all():
+            raise ValueError(f"column {name} holds a number that is not finite")
+    return frame

@@ -1,0 +1,1 @@
+"""One protocol, one file per implementation that answers a call."""

@@ -1,0 +1,161 @@
+"""What the API engines share: HTTP settings, the id header, and what a stand-in's header means for an answer."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from core.engines.api_failures import (
+    ApiError,
+    failure_kind,
+    is_unreachable,
+    may_be_billed,
+    read_error,
+    retry_after_s,
+    told_by,
+    without_key,
+)
+from core.engines.engine import EngineOrder
+from core.engines.stand_in.headers import REQUEST_ID_HEADER, STAND_IN_HEADER
+from core.errors import SpecError
+from core.plan.records import Call, Failure, FailureKind, Provenance
+from core.spec.study import EngineKind
+
+CONNECT_TIMEOUT_S = 10.0
+MOST_CONNECTIONS = 8192
+"""Above any lane's concurrency: the dispatcher bounds what is in flight, not the connection pool."""
+
+PROVIDER_URLS: dict[EngineKind, str] = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
+"""Named here, so that OPENAI_BASE_URL or ANTHROPIC_BASE_URL in the environment cannot send a study elsewhere unseen."""
+
+STAND_IN_KEY = "stand-in"
+"""What is sent as key to a stand-in where no key was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of one call, and whose failures it makes."""
+
+    call_id: str
+    number: int
+    order: EngineOrder
+
+    def lost(self, error: BaseException) -> Failure:
+        """The connection broke or timed out: unreachable before the request was sent, else it may be billed."""
+        unreachable = is_unreachable(error)
+        return self._failure(
+            ApiError(0, told_by(error), ()), kind="unreachable" if unreachable else "transient", billed=not unreachable
+        )
+
+    def timed_out(self) -> Failure:
+        """No answer within the engine's own limit."""
+        words = f"no answer within {self.order.timeout_s:g} s"
+        return self._failure(ApiError(0, words, ()), kind="transient", billed=True)
+
+    def malformed(self, words: str, headers: Mapping[str, str]) -> Failure:
+        """An answer that is not one."""
+        return self._failure(ApiError(200, words, ()), kind="malformed", billed=True, headers=headers)
+
+    def refused(self, error: ApiError, headers: Mapping[str, str]) -> Failure:
+        """An error of the API."""
+        mismatch = self.mismatch(headers, must_be_there=False)
+        if mismatch is not None:
+            return mismatch
+        return self._failure(error, kind=failure_kind(error), billed=may_be_billed(error.status), headers=headers)
+
+    def refused_with(self, status: int, content: bytes, headers: Mapping[str, str]) -> Failure:
+        """An error answer, unread."""
+        return self.refused(read_error(status, content), headers)
+
+    def mismatch(self, headers: Mapping[str, str], *, must_be_there: bool = True) -> Failure | None:
+        """The failure of an answer by another stand-in than the entry's, or by none; None where all is well.
+
+        An error answer need not carry the header: a proxy may have made it.
+        """
+        expected, found = self.order.stand_in_digest, headers.get(STAND_IN_HEADER)
+        if expected is None or found == expected or (found is None and not must_be_there):
+            return None
+        who = "no stand-in" if found is None else f"the stand-in {found}"
+        words = f"models[{self.order.entry.name}]: {who} answered instead of the stand-in {expected}"
+        return self._failure(ApiError(0, words, ()), kind="invalid", billed=False, headers=headers)
+
+    def _failure(
+        self, error: ApiError, *, kind: FailureKind, billed: bool, headers: Mapping[str, str] | None = None
+    ) -> Failure:
+        headers = headers if headers is not None else {}
+        status = f"HTTP {error.status}: " if error.status >= 400 else ""
+        return Failure(
+            call_id=self.call_id,
+            kind=kind,
+            message=status + without_key(error.message, self.order.api_key),
+            attempts=self.number,
+            possibly_billed=billed,
+            retry_after_s=retry_after_s(headers),
+            provenance=provenance_of(headers, self.order),
+        )
+
+
+def provenance_of(headers: Mapping[str, str], order: EngineOrder) -> Provenance:
+    """Simulated where a stand-in answered or must answer, whatever else the entry says."""
+    return "simulated" if STAND_IN_HEADER in headers or order.stand_in_digest is not None else "real"
+
+
+def base_url_of(order: EngineOrder) -> str:
+    """Where the entry's calls go: its own server, else the provider's."""
+    return order.entry.base_url or PROVIDER_URLS[order.entry.engine]
+
+
+def id_headers(call: Call, attempt: int) -> dict[str, str]:
+    """The header by which a server can count repeats."""
+    return {REQUEST_ID_HEADER: f"{call.call_id}.{attempt}"}
+
+
+def key_to_send(order: EngineOrder) -> str:
+    """The API key; a placeholder for a stand-in. SpecError where a provider would get none."""
+    if order.api_key:
+        return order.api_key
+    if order.stand_in_digest is not None:
+        return STAND_IN_KEY
+    variable = order.entry.key_variable
+    raise SpecError(f"models[{order.entry.name}].api_key_env: no key was given: set the variable {variable}")
+
+
+def http_settings(base_url: str, timeout_s: float) -> dict[str, Any]:
+    """Arguments for the SDK's aiohttp client: explicit timeouts, a pool that never queues, no proxy on loopback."""
+    timeout = httpx2.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
+    limits = httpx2.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS)
+    return {"timeout": timeout, "limits": limits, "trust_env": not is_loopback(base_url)}
+
+
+def is_loopback(base_url: str) -> bool:
+    """Whether a URL names this machine."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def json_object(content: bytes) -> dict[str, Any] | None:
+    """The JSON object of an answer; None where it is none."""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def count(usage: object, *path: str) -> int | None:
+    """A whole number somewhere in a usage object; None where the provider does not say."""
+    for step in path:
+        usage = usage.get(step) if isinstance(usage, dict) else None
+    return usage if isinstance(usage, int) and not isinstance(usage, bool) else None
+
+
+def text_of(value: object) -> str | None:
+    """A text field; None where it is absent, empty or no text."""
+    return value if isinstance(value, str) and value else None

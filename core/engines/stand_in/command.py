@@ -1,0 +1,101 @@
+"""The stand-in server's command line.
+
+Prints one JSON line (port, urls, digest, pid) once it listens; ends on SIGTERM, SIGINT, or when its parent is gone.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from core.engines.stand_in.behaviour import Behaviour, load_behaviour
+from core.engines.stand_in.server import StandInOptions, StandInServer
+from core.errors import InputError
+
+PARENT_CHECK_S = 0.5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to stop. 0 after a stop, 2 for a wrong behaviour or a taken port."""
+    options = _parser().parse_args(arguments)
+    try:
+        behaviour = load_behaviour(options.behaviour)
+        asyncio.run(_serve(behaviour, options))
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"--port {options.port}: cannot listen there ({error.strerror}): choose another or 0\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m core.engines.stand_in",
+        description="A local server that answers the OpenAI and Anthropic APIs with scripted, simulated replies.",
+    )
+    parser.add_argument("--behaviour", required=True, help="bundled name or path of a behaviour file")
+    parser.add_argument("--port", type=int, default=0, help="loopback port; 0: any free one")
+    parser.add_argument("--port-file", type=Path, help="file that gets the port's number once the server listens")
+    parser.add_argument("--rpm", type=_positive, help="requests per minute; more are answered 429")
+    parser.add_argument("--latency-ms", type=float, help="in place of the behaviour's latency")
+    parser.add_argument("--accept-key", help="the one key that is accepted; others are answered 401")
+    parser.add_argument("--parent-pid", type=int, help="end when the process of this id is gone")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+async def _serve(behaviour: Behaviour, options: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    extras = StandInOptions(rpm=options.rpm, latency_ms=options.latency_ms, accept_key=options.accept_key)
+    async with StandInServer(behaviour, extras, port=options.port) as server, asyncio.TaskGroup() as tasks:
+        _announce(server, options.port_file)
+        watch = tasks.create_task(_watch_parent(options.parent_pid, stop))
+        await stop.wait()
+        watch.cancel()
+
+
+def _announce(server: StandInServer, port_file: Path | None) -> None:
+    if port_file is not None:
+        fresh = port_file.with_name(f"{port_file.name}.{os.getpid()}")
+        fresh.write_text(str(server.port), encoding="utf-8")
+        fresh.replace(port_file)
+    facts = {
+        "port": server.port,
+        "openai_url": server.openai_url,
+        "anthropic_url": server.anthropic_url,
+        "digest": server.behaviour.digest,
+        "pid": os.getpid(),
+    }
+    with contextlib.suppress(BrokenPipeError):  # whoever started us need not read it
+        sys.stdout.write(json.dumps(facts) + "\n")
+        sys.stdout.flush()
+
+
+async def _watch_parent(pid: int | None, stop: asyncio.Event) -> None:
+    """Set `stop` once the process is gone; a process of the same id that began later is not the parent."""
+    if pid is None:
+        return
+    try:
+        parent = psutil.Process(pid)
+        while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - no event says it
+            await asyncio.sleep(PARENT_CHECK_S)
+    except psutil.NoSuchProcess:
+        pass
+    stop.set()

@@ -1,0 +1,228 @@
+"""The stand-in server: answers OpenAI's and Anthropic's APIs on loopback with a behaviour's replies.
+
+A reply is a function of the behaviour, the id in `X-Client-Request-Id` before the dot, and the choice index; every
+answer carries `X-Afgap-Stand-In: <digest>`.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from aiohttp import web
+
+from core.engines.stand_in.anthropic_shape import AnthropicShape
+from core.engines.stand_in.api_shape import ApiShape, AskedReply, ErrorCause, Json, RefusedRequestError, ReplyFacts
+from core.engines.stand_in.arrivals import Arrivals
+from core.engines.stand_in.behaviour import Behaviour
+from core.engines.stand_in.drawing import uniform
+from core.engines.stand_in.headers import REQUEST_ID_HEADER, STAND_IN_HEADER
+from core.engines.stand_in.openai_shape import OpenAIShape
+from core.engines.stand_in.rate_limit import RequestLimit, TokenBucket
+from core.engines.stand_in.scripting import ScriptedReply, scripted_fault, scripted_reply
+from core.engines.stand_in.tokens import cacheable_tokens, estimate_tokens, prompt_tokens
+from core.identity import text_digest
+
+LOOPBACK = "127.0.0.1"
+
+_LARGEST_REQUEST_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class StandInOptions:
+    """What a server does beside its behaviour."""
+
+    rpm: int | None = None
+    """Requests per minute over both APIs; None: no limit."""
+    latency_ms: float | None = None
+    """In place of the behaviour's latency."""
+    accept_key: str | None = None
+    """The one key that is accepted; None: any, also none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestId:
+    """The call id and attempt that a request carries."""
+
+    call_id: str
+    attempt: int
+
+
+class StandInServer:
+    """A server on an ephemeral (or given) loopback port: `async with StandInServer(behaviour) as server`."""
+
+    def __init__(self, behaviour: Behaviour, options: StandInOptions | None = None, *, port: int = 0) -> None:
+        self.behaviour = behaviour
+        self.port = port
+        self._options = options or StandInOptions()
+        self._limit: RequestLimit | None = None if self._options.rpm is None else TokenBucket(self._options.rpm)
+        latency_ms = self._options.latency_ms
+        self._latency_s = (behaviour.latency_ms if latency_ms is None else latency_ms) / 1000
+        self._arrivals = Arrivals()
+        self._closing = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def openai_url(self) -> str:
+        """The `base_url` for an entry of engine openai."""
+        return f"http://{LOOPBACK}:{self.port}/v1"
+
+    @property
+    def anthropic_url(self) -> str:
+        """The `base_url` for an entry of engine anthropic."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen. OSError where the port is taken."""
+        app = web.Application(client_max_size=_LARGEST_REQUEST_BYTES)
+        app.on_response_prepare.append(self._stamp)
+        app.router.add_post("/v1/chat/completions", self._openai)
+        app.router.add_post("/v1/messages", self._anthropic)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/_stand_in/counts", self._counts)
+        app.router.add_post("/_stand_in/reset", self._reset)
+        # A client that has left cancels its handler: else each planted hang would be held until the end.
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, LOOPBACK, self.port, backlog=4096)
+        await site.start()
+        self.port = int(self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        """Stop listening and let go of requests that hang."""
+        self._closing.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def counts(self) -> Json:
+        """What GET /_stand_in/counts answers."""
+        return self._arrivals.counts()
+
+    async def _stamp(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers[STAND_IN_HEADER] = self.behaviour.digest
+
+    async def _openai(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, OpenAIShape())
+
+    async def _anthropic(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, AnthropicShape())
+
+    async def _answer(self, request: web.Request, shape: ApiShape) -> web.StreamResponse:
+        raw = await request.read()
+        request_id = self._arrive(request.headers.get(REQUEST_ID_HEADER), raw, shape=shape)
+        if self._options.accept_key is not None and shape.key_of(request.headers) != self._options.accept_key:
+            return self._refuse(shape, request_id, cause="auth", message="this key is not accepted")
+        headers: dict[str, str] = {}
+        if self._limit is not None:
+            admission = self._limit.admit(time.monotonic())
+            headers = shape.limit_headers(admission, unix_time_s=time.time())
+            if not admission.is_admitted:
+                headers |= shape.retry_headers(admission.retry_after_s)
+                return self._refuse(shape, request_id, cause="rate_limit", message="too many requests", headers=headers)
+        try:
+            asked = shape.read(_read_json(raw))
+        except RefusedRequestError as error:
+            return self._refuse(shape, request_id, cause="invalid", message=str(error), headers=headers)
+        fault = scripted_fault(self.behaviour, call_id=request_id.call_id, attempt=request_id.attempt)
+        if fault == "hang" or fault == "drop":
+            return await self._lose(request, request_id, hangs=fault == "hang")
+        if fault is not None and fault != "cut_json":
+            if fault == "rate_limit":
+                headers |= shape.retry_headers(self.behaviour.faults.retry_after_s)
+            return self._refuse(shape, request_id, cause=fault, message=f"simulated fault: {fault}", headers=headers)
+        if self._latency_s:
+            await asyncio.sleep(self._latency_s)
+        return self._reply(shape, asked, request_id, headers=headers, is_cut=fault == "cut_json")
+
+    def _reply(
+        self, shape: ApiShape, asked: AskedReply, request_id: RequestId, *, headers: Mapping[str, str], is_cut: bool
+    ) -> web.Response:
+        call_id = request_id.call_id
+        replies = [
+            scripted_reply(self.behaviour, asked.messages, call_id=call_id, choice=choice, max_tokens=asked.max_tokens)
+            for choice in range(asked.choices)
+        ]
+        if replies[0].fault == "filtered_request":
+            return self._refuse(
+                shape, request_id, cause="filtered_request", message="simulated filter", headers=headers
+            )
+        facts = self._facts(asked, replies, request_id)
+        body = json.dumps(shape.write(asked, replies, facts=facts)).encode()
+        self._arrivals.answered(call_id, kind="cut_json" if is_cut else replies[0].fault or "ok")
+        body = body[: len(body) // 2] if is_cut else body
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    def _facts(self, asked: AskedReply, replies: list[ScriptedReply], request_id: RequestId) -> ReplyFacts:
+        digest, call_id = self.behaviour.digest, request_id.call_id
+        is_hit = uniform(digest, call_id, purpose="prompt cache") < self.behaviour.cached_share
+        cacheable = cacheable_tokens(asked.messages) if asked.asks_cache else 0
+        return ReplyFacts(
+            response_id=f"simulated-{call_id[:32]}-{request_id.attempt}",
+            input_tokens=prompt_tokens(asked.messages),
+            cached_tokens=cacheable if is_hit else 0,
+            cache_write_tokens=0 if is_hit else cacheable,
+            output_tokens=sum(estimate_tokens(reply.text) for reply in replies),
+        )
+
+    async def _lose(self, request: web.Request, request_id: RequestId, *, hangs: bool) -> web.StreamResponse:
+        """Close the connection without an answer: at once, or when the client or the server ends."""
+        self._arrivals.answered(request_id.call_id, kind="hang" if hangs else "drop")
+        if hangs:
+            await self._closing.wait()
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=500)
+
+    def _refuse(
+        self,
+        shape: ApiShape,
+        request_id: RequestId,
+        *,
+        cause: ErrorCause,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> web.Response:
+        self._arrivals.answered(request_id.call_id, kind=cause)
+        status, body = shape.write_error(cause, message)
+        return web.Response(
+            status=status, body=json.dumps(body).encode(), content_type="application/json", headers=headers
+        )
+
+    def _arrive(self, header: str | None, raw: bytes, *, shape: ApiShape) -> RequestId:
+        call_id, _, attempt = (header or "").rpartition(".")
+        if call_id and attempt.isdecimal():
+            self._arrivals.arrive(call_id, api=shape.name)
+            return RequestId(call_id, int(attempt))
+        # A client that is not ours: the same request is the same call, and each arrival another attempt.
+        call_id = header or text_digest(raw.decode(errors="replace"))
+        return RequestId(call_id, self._arrivals.arrive(call_id, api=shape.name))
+
+    async def _models(self, _: web.Request) -> web.Response:
+        model = {"id": self.behaviour.name, "object": "model", "type": "model", "owned_by": "stand-in", "created": 0}
+        return web.json_response({"object": "list", "data": [model], "has_more": False})
+
+    async def _counts(self, _: web.Request) -> web.Response:
+        return web.json_response(self.counts())
+
+    async def _reset(self, _: web.Request) -> web.Response:
+        self._arrivals = Arrivals()
+        return web.json_response({})
+
+
+def _read_json(raw: bytes) -> Json:
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        raise RefusedRequestError("the body is not valid JSON") from None
+    if not isinstance(body, dict):
+        raise RefusedRequestError("the body is not a JSON object")
+    return body

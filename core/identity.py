@@ -1,0 +1,38 @@
+"""Identity is content: one canonical form, one digest. Anything without a canonical form is refused."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+ID_VERSION = 1
+"""Part of every content id; raised when the meaning of a hashed field changes."""
+
+ID_LENGTH = 32
+"""Hex digits kept of an id: 128 bits."""
+
+
+def canonical_json(value: object) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, no NaN. TypeError where there is none."""
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(*parts: object) -> str:
+    """First 32 hex digits of the sha256 of the parts' canonical JSON."""
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:ID_LENGTH]
+
+
+def text_digest(text: str) -> str:
+    """First 32 hex digits of the sha256 of a text: its key in the table `texts`."""
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("only mappings with text keys have a canonical form")
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        return [_plain(item) for item in value]
+    raise TypeError(f"{type(value).__name__} has no canonical form")

@@ -1,0 +1,1 @@
+"""Judges as data: definitions, prompts, reading a judge's reply, voting. Pure."""

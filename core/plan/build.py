@@ -1,0 +1,102 @@
+"""From a study spec to its snapshot: cells, requests, judges, targets and every trial's generation call."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.judge.definition import judge_definitions
+from core.plan.records import Call, Trial
+from core.plan.snapshot import Snapshot, call_id, content_id, make_trials
+from core.plan.targets import model_flags, target_digest
+from core.scenario.cell import Cell, expand_grid
+from core.scenario.message import Message
+from core.scenario.prompt import check_cells, render_messages, scenario_digests
+from core.scenario.requests import Request, load_requests
+from core.spec.study import StudySpec
+
+
+def build_snapshot(spec: StudySpec, *, folder: Path, behaviours: dict[str, str]) -> Snapshot:
+    """Resolve a study. `folder` is where relative request paths start; `behaviours` maps the label of each
+    scripted or stand-in entry to its behaviour's digest.
+
+    SpecError, RequestSetError or TemplateError where something that the study names is not there or is wrong.
+    """
+    cells = expand_grid(spec.grid)
+    check_cells(cells)
+    requests = load_requests(spec.requests, folder=folder)
+    judges = judge_definitions(spec)
+    targets = {model.name: target_digest(model, behaviour_digest=behaviours.get(model.name)) for model in spec.models}
+    templates: dict[str, str] = {}
+    for cell in cells:
+        templates.update(scenario_digests(cell))
+    return Snapshot(
+        spec=spec,
+        cells=cells,
+        requests=requests,
+        judges=judges,
+        targets=targets,
+        templates=templates,
+        flags={model.name: model_flags(model) for model in spec.models},
+        trials=make_trials(
+            spec,
+            cells=cells,
+            requests=requests,
+            call_ids=_call_ids(spec, cells=cells, requests=requests, targets=targets),
+        ),
+    )
+
+
+def generation_call(snapshot: Snapshot, trial: Trial) -> Call:
+    """The generation call of a trial, rendered from the current templates.
+
+    Safe because a study whose templates have changed is refused before anything is rendered.
+    """
+    messages = trial_messages(snapshot, trial)
+    sampling = snapshot.spec.sampling
+    return Call(
+        call_id=trial.call_id,
+        content_id=content_id(
+            stage="generate",
+            target=snapshot.targets[trial.model],
+            messages=messages,
+            temperature=sampling.temperature,
+            max_tokens=sampling.max_tokens,
+        ),
+        stage="generate",
+        trial_id=trial.trial_id,
+        model=trial.model,
+        messages=messages,
+        temperature=sampling.temperature,
+        max_tokens=sampling.max_tokens,
+        draw=trial.repeat,
+    )
+
+
+def trial_messages(snapshot: Snapshot, trial: Trial) -> tuple[Message, ...]:
+    """What a trial says to its model."""
+    return render_messages(snapshot.cell_by_id[trial.cell_id], snapshot.request_by_id[trial.request_id].text)
+
+
+def _call_ids(
+    spec: StudySpec, *, cells: tuple[Cell, ...], requests: tuple[Request, ...], targets: dict[str, str]
+) -> Iterator[str]:
+    """Call ids in the order of `make_trials`; a message is rendered and hashed once for all models and repeats."""
+    sampling = spec.sampling
+    for request in requests:
+        rendered = [render_messages(cell, request.text) for cell in cells]
+        contents = {
+            model.name: [
+                content_id(
+                    stage="generate",
+                    target=targets[model.name],
+                    messages=messages,
+                    temperature=sampling.temperature,
+                    max_tokens=sampling.max_tokens,
+                )
+                for messages in rendered
+            ]
+            for model in spec.subjects
+        }
+        for repeat in range(sampling.repeats):
+            for model in spec.subjects:
+                for content in contents[model.name]:
+                    yield call_id(content, reuse_key=spec.study, draw=repeat)

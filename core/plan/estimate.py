@@ -1,0 +1,176 @@
+"""What a study will take before anything is spent: calls, tokens, money and time per model and stage. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.judge.definition import JudgeDefinition
+from core.judge.prompt import render_judge
+from core.judge.voting import MOST_DRAWS_PER_VOTE
+from core.plan.snapshot import Snapshot
+from core.plan.tokenizer import MessageCounter
+from core.scenario.message import Message
+from core.scenario.prompt import render_messages
+from core.spec.prices import ModelFacts
+
+CHARACTERS_PER_TOKEN = 4.2
+"""English prose in today's tokenizers; used where the model's own is not at hand, and then marked."""
+
+TOKENS_PER_MESSAGE = 4
+"""What a chat template adds to each message, roughly."""
+
+EXPECTED_OUTPUT = {"generate": 700, "compliance": 220, "faking": 320, "partial": 260}
+"""Output tokens of a usual reply, never above the study's own limit; a scratchpad reply runs to 500–900."""
+
+API_TOKENS_PER_S = 60.0
+"""Output tokens per second of one API stream."""
+
+LOCAL_TOKENS_PER_S = {"cpu": 300.0, "gpu": 2500.0}
+"""Output tokens per second of one vLLM replica: measured with a 135M model on 2 cores; a 7–70B model on its GPUs."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageEstimate:
+    """One row of a plan: a model's work for one stage (`generate`, or a judge's name)."""
+
+    model: str
+    stage: str
+    calls: int
+    calls_most: int
+    input_tokens: int
+    output_tokens: int
+    output_tokens_most: int
+    usd: float | None
+    """None: the price is unknown."""
+    usd_most: float | None
+    seconds: float
+    is_exact: bool
+    """Input tokens were counted with the model's own tokenizer; output tokens are always expected ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextCheck:
+    """The longest prompt of a model against its context."""
+
+    model: str
+    prompt_tokens: int
+    output_tokens: int
+    context_length: int | None
+    is_exact: bool
+
+    @property
+    def fits(self) -> bool:
+        """Whether prompt and reply fit, as far as is known."""
+        return self.context_length is None or self.prompt_tokens + self.output_tokens <= self.context_length
+
+
+def estimate(
+    snapshot: Snapshot,
+    *,
+    facts: Mapping[str, ModelFacts],
+    counters: Mapping[str, MessageCounter],
+    speeds: Mapping[str, float],
+    requests: int,
+) -> list[StageEstimate]:
+    """Rows in the order of models, generation before judges. `counters`: exact tokenizers by model label;
+    `speeds`: output tokens per second of each label's lane; `requests`: how many of the requests are asked."""
+    spec = snapshot.spec
+    rows = []
+    per_model = len(snapshot.cells) * requests * spec.sampling.repeats
+    for model in spec.subjects:
+        tokens = _generation_input(snapshot, counter=counters.get(model.name), requests=requests)
+        expected = min(EXPECTED_OUTPUT["generate"], spec.sampling.max_tokens)
+        rows.append(
+            _row(
+                model.name,
+                "generate",
+                calls=per_model,
+                most=per_model,
+                input_tokens=tokens * spec.sampling.repeats,
+                expected=expected,
+                limit=spec.sampling.max_tokens,
+                facts=facts[model.name],
+                speed=speeds[model.name],
+                is_exact=model.name in counters,
+            )
+        )
+    trials = per_model * len(spec.subjects)
+    for judge in snapshot.judges:
+        if judge.is_rules:
+            continue
+        one = _judge_input(snapshot, judge)
+        rows.append(
+            _row(
+                judge.model,
+                judge.name,
+                calls=trials * judge.votes,
+                most=trials * judge.votes * MOST_DRAWS_PER_VOTE,
+                input_tokens=one * trials * judge.votes,
+                expected=min(EXPECTED_OUTPUT[judge.kind], judge.max_tokens),
+                limit=judge.max_tokens,
+                facts=facts[judge.model],
+                speed=speeds[judge.model],
+                is_exact=False,
+            )
+        )
+    return rows
+
+
+def context_checks(
+    snapshot: Snapshot, *, counters: Mapping[str, MessageCounter], contexts: Mapping[str, int | None]
+) -> list[ContextCheck]:
+    """The longest generation prompt of every model against its context length."""
+    longest = max(snapshot.requests, key=lambda request: len(request.text))
+    checks = []
+    for model in snapshot.spec.subjects:
+        counter = counters.get(model.name)
+        tokens = max(_count_messages(render_messages(cell, longest.text), counter=counter) for cell in snapshot.cells)
+        limit = snapshot.spec.sampling.max_tokens
+        checks.append(ContextCheck(model.name, tokens, limit, contexts[model.name], is_exact=counter is not None))
+    return checks
+
+
+def _row(
+    model: str,
+    stage: str,
+    *,
+    calls: int,
+    most: int,
+    input_tokens: int,
+    expected: int,
+    limit: int,
+    facts: ModelFacts,
+    speed: float,
+    is_exact: bool,
+) -> StageEstimate:
+    price = facts.price
+    output, output_most = calls * expected, most * limit
+    usd = usd_most = None
+    if price is not None:
+        usd = (input_tokens * price.input + output * price.output) / 1e6
+        usd_most = (input_tokens * (most / calls if calls else 1) * price.input + output_most * price.output) / 1e6
+    return StageEstimate(
+        model, stage, calls, most, input_tokens, output, output_most, usd, usd_most, output / speed, is_exact
+    )
+
+
+def _generation_input(snapshot: Snapshot, *, counter: MessageCounter | None, requests: int) -> int:
+    """Input tokens of one repeat of all cells: system prompts are counted once, user turns one by one."""
+    total = 0
+    for cell in snapshot.cells:
+        for request in snapshot.requests[:requests]:
+            total += _count_messages(render_messages(cell, request.text), counter=counter)
+    return total
+
+
+def _judge_input(snapshot: Snapshot, judge: JudgeDefinition) -> int:
+    """Input tokens of one draw on a reply of expected length."""
+    reply = "x" * round(min(EXPECTED_OUTPUT["generate"], snapshot.spec.sampling.max_tokens) * CHARACTERS_PER_TOKEN)
+    request = snapshot.requests[len(snapshot.requests) // 2].text
+    messages = render_judge(judge, request_text=request, visible=reply, scratchpad=reply)
+    return _count_messages(messages, counter=None)
+
+
+def _count_messages(messages: tuple[Message, ...], *, counter: MessageCounter | None) -> int:
+    if counter is not None:
+        return counter(messages)
+    return sum(round(len(message.text) / CHARACTERS_PER_TOKEN) + TOKENS_PER_MESSAGE for message in messages)

@@ -1,0 +1,172 @@
+"""A study as it was when it was first run: everything that decides its calls, and the manifest trial → call.
+
+`analyse`, `report` and `export` read it and never render again, so a later change of a template orphans nothing.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from core.identity import ID_VERSION, canonical_json, fingerprint, text_digest
+from core.judge.definition import JudgeDefinition
+from core.plan.records import Trial
+from core.scenario.cell import Cell
+from core.scenario.message import Message
+from core.scenario.requests import Request
+from core.spec.load import parse_study
+from core.spec.study import StudySpec
+
+SNAPSHOT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of a study. `trials` is in plan order: request, repeat, model, cell, so that arms interleave."""
+
+    spec: StudySpec
+    cells: tuple[Cell, ...]
+    requests: tuple[Request, ...]
+    judges: tuple[JudgeDefinition, ...]
+    targets: Mapping[str, str]
+    """Model label → digest of who answers."""
+    templates: Mapping[str, str]
+    """Template file → digest of its text."""
+    flags: Mapping[str, tuple[str, ...]]
+    """Model label → `simulated`, `unpinned`."""
+    trials: tuple[Trial, ...] = field(repr=False)
+
+    @cached_property
+    def study_digest(self) -> str:
+        """Identity of what is asked and judged; limits, budget, prices and `analysis` are not part of it."""
+        return fingerprint(identity_of(self))
+
+    @cached_property
+    def cell_by_id(self) -> Mapping[str, Cell]:
+        """Cell id → cell."""
+        return {cell.cell_id: cell for cell in self.cells}
+
+    @cached_property
+    def request_by_id(self) -> Mapping[str, Request]:
+        """Request id → request."""
+        return {request.request_id: request for request in self.requests}
+
+    def to_json(self) -> str:
+        """One text that `snapshot_from_json` reads back; trials are kept as their call ids in plan order."""
+        return canonical_json(
+            {
+                "version": SNAPSHOT_VERSION,
+                "spec": self.spec.model_dump(mode="json"),
+                "cells": [cell.factors for cell in self.cells],
+                "requests": [asdict(request) for request in self.requests],
+                "judges": [_judge_as_data(judge) for judge in self.judges],
+                "targets": self.targets,
+                "templates": self.templates,
+                "flags": self.flags,
+                "calls": [trial.call_id for trial in self.trials],
+            }
+        )
+
+
+def snapshot_from_json(text: str) -> Snapshot:
+    """Read a stored snapshot."""
+    raw: dict[str, Any] = json.loads(text)
+    spec = parse_study(raw["spec"], origin="stored snapshot")
+    cells = tuple(Cell(**factors) for factors in raw["cells"])
+    requests = tuple(Request(**row) for row in raw["requests"])
+    return Snapshot(
+        spec=spec,
+        cells=cells,
+        requests=requests,
+        judges=tuple(JudgeDefinition(**{**row, "threshold": Decimal(row["threshold"])}) for row in raw["judges"]),
+        targets=raw["targets"],
+        templates=raw["templates"],
+        flags={label: tuple(flags) for label, flags in raw["flags"].items()},
+        trials=make_trials(spec, cells=cells, requests=requests, call_ids=raw["calls"]),
+    )
+
+
+def make_trials(
+    spec: StudySpec, *, cells: Iterable[Cell], requests: Iterable[Request], call_ids: Iterable[str]
+) -> tuple[Trial, ...]:
+    """All trials in plan order, each with the call id that stands at its place in `call_ids`."""
+    cell_ids = [cell.cell_id for cell in cells]
+    ids = iter(call_ids)
+    return tuple(
+        Trial(
+            trial_id=fingerprint("trial", model.name, cell_id, request.request_id, repeat),
+            model=model.name,
+            cell_id=cell_id,
+            request_id=request.request_id,
+            repeat=repeat,
+            call_id=next(ids),
+        )
+        for request in requests
+        for repeat in range(spec.sampling.repeats)
+        for model in spec.subjects
+        for cell_id in cell_ids
+    )
+
+
+def content_id(
+    *, stage: str, target: str, messages: Iterable[Message], temperature: float | None, max_tokens: int
+) -> str:
+    """What is asked of whom: equal for equal content, wherever it is asked (design, section 1)."""
+    digests = [[message.role, text_digest(message.text)] for message in messages]
+    return fingerprint(ID_VERSION, stage, target, digests, sent_sampling(temperature, max_tokens=max_tokens))
+
+
+def call_id(content: str, *, reuse_key: str, draw: int, salt: str = "") -> str:
+    """One draw of a content. `reuse_key` is the study's name for generations and empty for judge draws."""
+    return fingerprint("call", content, reuse_key, salt, draw)
+
+
+def sent_sampling(temperature: float | None, *, max_tokens: int) -> dict[str, float | int]:
+    """The sampling parameters that are really sent."""
+    sent: dict[str, float | int] = {"max_tokens": max_tokens}
+    if temperature is not None:
+        sent["temperature"] = float(temperature)
+    return sent
+
+
+def identity_of(snapshot: Snapshot) -> dict[str, object]:
+    """The parts of a snapshot that may not change under one study name, as plain data."""
+    spec = snapshot.spec
+    return {
+        "study": spec.study,
+        "models": {model.name: snapshot.targets[model.name] for model in spec.models},
+        "subjects": [model.name for model in spec.subjects],
+        "sampling": spec.sampling.model_dump(mode="json"),
+        "grid": [cell.factors for cell in snapshot.cells],
+        "requests": {request.request_id: text_digest(request.text) for request in snapshot.requests},
+        "judges": {judge.name: _judge_as_data(judge) for judge in snapshot.judges},
+        "templates": dict(snapshot.templates),
+    }
+
+
+def differences(stored: Snapshot, fresh: Snapshot) -> list[str]:
+    """What has changed between two snapshots of one study, one line each; empty where nothing that matters has."""
+    before, after = identity_of(stored), identity_of(fresh)
+    return [line for key in after for line in _differences(key, before.get(key), after[key])]
+
+
+def _judge_as_data(judge: JudgeDefinition) -> dict[str, object]:
+    return asdict(judge) | {"threshold": str(judge.threshold)}
+
+
+def _differences(path: str, before: object, after: object) -> list[str]:
+    if before == after:
+        return []
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        lines = []
+        for key in [*before, *(each for each in after if each not in before)]:
+            if key not in after:
+                lines.append(f"{path}.{key}: removed")
+            elif key not in before:
+                lines.append(f"{path}.{key}: added")
+            else:
+                lines.extend(_differences(f"{path}.{key}", before[key], after[key]))
+        return lines
+    return [f"{path}: {before} → {after}"]

@@ -1,0 +1,1 @@
+"""The scenario put to a model: cells, prompts from template blocks, request sets, and reading a reply."""

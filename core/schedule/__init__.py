@@ -1,0 +1,1 @@
+"""Decisions of a run as pure state machines: lanes, queues, retries, budget."""

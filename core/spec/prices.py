@@ -1,0 +1,61 @@
+"""List prices and context lengths of API models: from the study, else from a dated, bundled price list."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from core.spec.study import ModelSpec, PriceSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of an entry without asking anyone."""
+
+    price: PriceSpec | None
+    """None: unknown."""
+    price_source: str
+    """`study`, `free` or the price list with its version."""
+    context_length: int | None
+    """Tokens; None: unknown."""
+
+
+FREE = PriceSpec(input=0.0, output=0.0)
+
+
+def model_facts(entry: ModelSpec) -> ModelFacts:
+    """Price and context length of an entry. A local, scripted or stand-in model without a price costs nothing."""
+    if entry.price is not None:
+        return ModelFacts(entry.price, "study", _listed(entry).context_length if _is_api(entry) else None)
+    if not _is_api(entry) or entry.stand_in is not None:
+        return ModelFacts(FREE, "free", None)
+    return _listed(entry)
+
+
+def _is_api(entry: ModelSpec) -> bool:
+    return entry.engine in ("openai", "anthropic")
+
+
+def _listed(entry: ModelSpec) -> ModelFacts:
+    from genai_prices.data_snapshot import get_snapshot  # 0.5 s: only where an API model asks for it
+
+    source = f"genai-prices {version('genai-prices')}"
+    provider = entry.engine if entry.base_url is None else None
+    try:
+        _, model = get_snapshot().find_provider_model(entry.model, None, provider, entry.base_url)
+    except LookupError:
+        return ModelFacts(None, source, None)
+    prices = model.prices if not isinstance(model.prices, list) else model.prices[-1].prices
+    tokens_in, tokens_out = _highest(prices.input_mtok), _highest(prices.output_mtok)
+    if tokens_in is None or tokens_out is None:
+        return ModelFacts(None, source, model.context_window)
+    price = PriceSpec(input=tokens_in, output=tokens_out, cached_input=_highest(prices.cache_read_mtok), as_of=source)
+    return ModelFacts(price, source, model.context_window)
+
+
+def _highest(price: object) -> float | None:
+    """A price, or the highest tier of a tiered one: a plan must not promise less than the bill."""
+    if price is None:
+        return None
+    tiers = getattr(price, "tiers", None)
+    if tiers is None:
+        return float(price)  # type: ignore[arg-type]
+    return max(float(price.base), *(float(tier.price) for tier in tiers))  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""The workspace: four append-only tables, their one lock, and folding events into outcomes."""

@@ -1,0 +1,160 @@
+"""The four append-only tables of a workspace: their columns, and records as rows of them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import polars as pl
+
+from core.identity import text_digest
+from core.plan.records import Call, Failure, Outcome, Reply, Usage
+
+SCHEMA_VERSION = 1
+"""Of all tables; a workspace written by a newer one is refused."""
+
+CALLS: dict[str, pl.DataType] = {
+    "sequence": pl.Int64(),  # order of writing: the first reply of a call counts
+    "event": pl.String(),  # intent | handle | reply | failure
+    "call_id": pl.String(),
+    "content_id": pl.String(),
+    "stage": pl.String(),
+    "study": pl.String(),
+    "run_id": pl.String(),
+    "model": pl.String(),
+    "target": pl.String(),
+    "judge": pl.String(),
+    "draw": pl.Int32(),
+    "parent": pl.String(),
+    "messages": pl.List(pl.Struct({"role": pl.String(), "digest": pl.String()})),
+    "temperature": pl.Float64(),
+    "max_tokens": pl.Int32(),
+    "text": pl.String(),
+    "reasoning_text": pl.String(),
+    "refusal": pl.String(),
+    "finish_reason": pl.String(),
+    "input_tokens": pl.Int64(),
+    "cached_tokens": pl.Int64(),
+    "cache_write_tokens": pl.Int64(),
+    "output_tokens": pl.Int64(),
+    "reasoning_tokens": pl.Int64(),
+    "served_model": pl.String(),
+    "engine_version": pl.String(),
+    "response_id": pl.String(),
+    "attempts": pl.Int32(),
+    "latency_s": pl.Float64(),
+    "error_kind": pl.String(),
+    "error_message": pl.String(),
+    "possibly_billed": pl.Boolean(),
+    "provenance": pl.String(),
+    "written_at": pl.Datetime("us", "UTC"),
+}
+TEXTS: dict[str, pl.DataType] = {"digest": pl.String(), "text": pl.String()}
+STUDIES: dict[str, pl.DataType] = {
+    "sequence": pl.Int64(),
+    "kind": pl.String(),  # snapshot | look
+    "study": pl.String(),
+    "study_digest": pl.String(),
+    "run_id": pl.String(),
+    "body": pl.String(),
+    "written_at": pl.Datetime("us", "UTC"),
+}
+LABELS: dict[str, pl.DataType] = {
+    "sequence": pl.Int64(),
+    "kind": pl.String(),  # human | imported | validation
+    "study": pl.String(),
+    "trial_id": pl.String(),
+    "judge_kind": pl.String(),
+    "label": pl.String(),
+    "score": pl.Float64(),
+    "source": pl.String(),
+    "written_at": pl.Datetime("us", "UTC"),
+}
+TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
+    "calls": CALLS,
+    "texts": TEXTS,
+    "studies": STUDIES,
+    "labels": LABELS,
+}
+
+
+def outcome_row(call: Call, outcome: Outcome, *, study: str, run_id: str, target: str) -> dict[str, Any]:
+    """A row of `calls`, but for what the journal adds: `sequence` and `written_at`."""
+    row: dict[str, Any] = {
+        "call_id": call.call_id,
+        "content_id": call.content_id,
+        "stage": call.stage,
+        "study": study,
+        "run_id": run_id,
+        "model": call.model,
+        "target": target,
+        "judge": call.judge,
+        "draw": call.draw,
+        "parent": call.parent,
+        "messages": [{"role": message.role, "digest": text_digest(message.text)} for message in call.messages],
+        "temperature": call.temperature,
+        "max_tokens": call.max_tokens,
+        "attempts": outcome.attempts,
+        "provenance": outcome.provenance,
+    }
+    if isinstance(outcome, Failure):
+        return row | {
+            "event": "failure",
+            "error_kind": outcome.kind,
+            "error_message": outcome.message,
+            "possibly_billed": outcome.possibly_billed,
+        }
+    return row | {
+        "event": "reply",
+        "text": outcome.text,
+        "reasoning_text": outcome.reasoning_text,
+        "refusal": outcome.refusal,
+        "finish_reason": outcome.finish_reason,
+        "input_tokens": outcome.usage.input,
+        "cached_tokens": outcome.usage.cached,
+        "cache_write_tokens": outcome.usage.cache_write,
+        "output_tokens": outcome.usage.output,
+        "reasoning_tokens": outcome.usage.reasoning,
+        "served_model": outcome.served_model,
+        "engine_version": outcome.engine_version,
+        "response_id": outcome.response_id,
+        "latency_s": outcome.latency_s,
+        "possibly_billed": False,
+    }
+
+
+def row_outcome(row: Mapping[str, Any]) -> Outcome:
+    """The reply or failure that a row of `calls` holds."""
+    if row["event"] == "failure":
+        return Failure(
+            call_id=row["call_id"],
+            kind=row["error_kind"],
+            message=row["error_message"] or "",
+            attempts=row["attempts"],
+            possibly_billed=bool(row["possibly_billed"]),
+            provenance=row["provenance"],
+        )
+    return Reply(
+        call_id=row["call_id"],
+        text=row["text"] or "",
+        finish_reason=row["finish_reason"] or "",
+        reasoning_text=row["reasoning_text"],
+        refusal=row["refusal"],
+        usage=Usage(
+            input=row["input_tokens"],
+            cached=row["cached_tokens"],
+            cache_write=row["cache_write_tokens"],
+            output=row["output_tokens"],
+            reasoning=row["reasoning_tokens"],
+        ),
+        served_model=row["served_model"],
+        engine_version=row["engine_version"],
+        response_id=row["response_id"],
+        attempts=row["attempts"],
+        latency_s=row["latency_s"] or 0.0,
+        provenance=row["provenance"],
+    )
+
+
+def as_frame(table: str, rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """Rows as a frame with all of the table's columns; a column that a row lacks is null."""
+    schema = dict(TABLES[table])
+    return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)

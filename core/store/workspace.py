@@ -1,0 +1,149 @@
+"""A workspace: the folder that holds the tables. Knows every name in it, its schema version, and how it is read.
+
+Reading needs no lock; writing goes through `append`, by whoever holds the lock (core/store/lock.py).
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from core.errors import WorkspaceError
+from core.plan.records import Outcome
+from core.plan.snapshot import Snapshot, snapshot_from_json
+from core.store.delta import append_rows, create_table, read_rows
+from core.store.fold import fold_outcomes
+from core.store.tables import SCHEMA_VERSION, TABLES, as_frame
+
+
+class Workspace:
+    """Paths and tables under one folder. Making one touches nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser().absolute()
+        self._last_sequence = 0
+
+    @property
+    def lock_file(self) -> Path:
+        """What the journal locks."""
+        return self.folder / ".lock"
+
+    @property
+    def mlflow_database(self) -> Path:
+        """MLflow's SQLite file, where no tracking server is named."""
+        return self.folder / "mlflow.db"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        """MLflow's artifacts beside it."""
+        return self.folder / "mlflow-artifacts"
+
+    def study_folder(self, study: str) -> Path:
+        """Where a study's report and run log go: everything there can be made again."""
+        return self.folder / "studies" / study
+
+    @property
+    def exists(self) -> bool:
+        """Whether a workspace has been made here."""
+        return self._marker.is_file()
+
+    @property
+    def _marker(self) -> Path:
+        return self.folder / "workspace.json"
+
+    def check(self) -> None:
+        """Refuse what can't be used, and change nothing: a newer schema, a foreign or unwritable folder."""
+        if self._marker.is_file():
+            try:
+                version = json.loads(self._marker.read_text())["schema_version"]
+            except (ValueError, KeyError, TypeError):
+                raise WorkspaceError(f"{self._marker}: not a workspace's file: give another --workspace") from None
+            if version > SCHEMA_VERSION:
+                raise WorkspaceError(
+                    f"{self.folder}: written by a newer afgap (schema {version}, this one knows {SCHEMA_VERSION}): "
+                    "use that version, or give another --workspace"
+                )
+        nearest = self.folder
+        while not nearest.exists():
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise WorkspaceError(f"{nearest}: is a file, not a folder: give another --workspace")
+        if not _is_writable(nearest):
+            raise WorkspaceError(
+                f"{self.folder}: not writable (no write permission on {nearest}): give another --workspace"
+            )
+
+    def create(self) -> None:
+        """Make the folder and its empty tables, unless they are there. WorkspaceError where that fails."""
+        self.check()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name, schema in TABLES.items():
+                create_table(self._table(name), schema=schema)
+            if not self._marker.is_file():
+                self._marker.write_text(json.dumps({"schema_version": SCHEMA_VERSION}) + "\n")
+        except OSError as error:
+            raise WorkspaceError(
+                f"{self.folder}: can't be written: {error.strerror}: give another --workspace"
+            ) from None
+
+    def append(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows durably; adds `sequence` and `written_at` where the table has them."""
+        stamped = []
+        for row in rows:
+            # strictly increasing even if the clock steps back: the order of events must hold
+            self._last_sequence = max(self._last_sequence + 1, time.time_ns())
+            stamped.append({"sequence": self._last_sequence, "written_at": datetime.now(UTC), **row})
+        append_rows(self._table(table), as_frame(table, stamped))
+
+    def read(self, table: str, *, columns: Sequence[str] | None = None, where: pl.Expr | None = None) -> pl.DataFrame:
+        """Rows of a table as of its last commit."""
+        return read_rows(self._table(table), schema=TABLES[table], columns=columns, where=where)
+
+    def studies(self) -> list[str]:
+        """Names of the studies stored here."""
+        if not self.exists:
+            return []
+        return sorted(self.read("studies", columns=["study"])["study"].unique())
+
+    def snapshot(self, study: str) -> Snapshot | None:
+        """The newest snapshot of a study; None where it was never run here."""
+        if not self.exists:
+            return None
+        rows = self.read("studies", where=(pl.col("study") == study) & (pl.col("kind") == "snapshot"))
+        if rows.is_empty():
+            return None
+        return snapshot_from_json(rows.sort("sequence")["body"][-1])
+
+    def outcomes(self, snapshot: Snapshot) -> dict[str, Outcome]:
+        """Call id → outcome for the study's generations and for every stored judge draw."""
+        if not self.exists:
+            return {}
+        ids = pl.Series([trial.call_id for trial in snapshot.trials], dtype=pl.String)
+        wanted = (pl.col("stage") == "judge") | pl.col("call_id").is_in(ids.implode())
+        return fold_outcomes(self.read("calls", where=wanted))
+
+    def call_facts(self, study: str) -> pl.DataFrame:
+        """The events that this study's own runs wrote, without texts: for spend and status."""
+        columns = [
+            "sequence", "event", "call_id", "run_id", "stage", "model", "judge", "input_tokens", "cached_tokens",
+            "cache_write_tokens", "output_tokens", "reasoning_tokens", "error_kind", "error_message",
+            "possibly_billed", "provenance", "attempts", "latency_s", "written_at",
+        ]  # fmt: skip
+        return self.read("calls", columns=columns, where=pl.col("study") == study)
+
+    def known_digests(self) -> set[str]:
+        """Digests of the texts already stored."""
+        return set(self.read("texts", columns=["digest"])["digest"])
+
+    def _table(self, name: str) -> Path:
+        return self.folder / "tables" / name
+
+
+def _is_writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)

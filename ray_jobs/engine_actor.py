@@ -1,0 +1,81 @@
+"""One engine of a lane: pulls leases, keeps calls in flight, and hands every outcome to its outbox.
+
+The dispatcher hears of a reply only once the journal has it on disk, so nothing that is not stored ever counts.
+"""
+
+import asyncio
+import os
+from typing import Any
+
+import ray
+
+from core.engines.engine import Engine, EngineFacts, EngineOrder
+from core.engines.opening import open_engine
+from core.errors import EngineError
+from core.plan.records import Failure, Outcome
+from core.schedule.call_queue import Attempt
+from core.schedule.lanes import Lane
+from ray_jobs.outbox import Outbox, RunLabels
+
+DRAIN_S = 10.0
+"""How long calls in flight may take to fail once their engine is dead."""
+
+
+class EngineWorker:
+    """Runs as an actor, one engine in each."""
+
+    def __init__(self, lane: Lane, *, stand_in_digest: str | None, owner: str, labels: RunLabels) -> None:
+        # the key is read here, from the environment of the node that calls: it is never part of an argument
+        key = os.environ.get(lane.entry.key_variable) or ("stand-in" if stand_in_digest else None)
+        self._engine: Engine = open_engine(EngineOrder(lane.entry, api_key=key, stand_in_digest=stand_in_digest))
+        self._lane = lane
+        self._owner = owner
+        self._labels = labels
+        self._calls: set[asyncio.Task[None]] = set()
+        self._is_dead = False
+
+    async def start(self) -> EngineFacts:
+        """Open the engine. EngineError where it can't be."""
+        return await self._engine.start()
+
+    async def serve(self, *, dispatcher: Any, journal: Any) -> None:
+        """Work until the dispatcher says it is over. EngineError when the engine has died: replace the actor."""
+        outbox = Outbox(journal=journal, dispatcher=dispatcher, labels=self._labels)
+        try:
+            await self._work(dispatcher, outbox)
+        finally:
+            if self._calls:
+                await asyncio.wait(self._calls, timeout=DRAIN_S if self._is_dead else None)
+            await outbox.close()
+            await self._engine.close()
+        if self._is_dead:
+            raise EngineError(f"the engine of {self._lane.name} died")
+
+    async def _work(self, dispatcher: Any, outbox: Outbox) -> None:
+        while not self._is_dead and not outbox.has_failed:
+            room = min(self._lane.concurrency - len(self._calls), outbox.room)
+            if room <= self._lane.concurrency // 8 and self._calls:
+                # a pull for every freed slot would cost a round trip a call
+                await asyncio.wait(self._calls, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            lease = await dispatcher.pull.remote(self._lane.name, room=max(room, 0), owner=self._owner)
+            if lease.is_over:
+                return
+            for attempt in lease.attempts:
+                task = asyncio.get_running_loop().create_task(self._make(attempt, outbox))
+                self._calls.add(task)
+                task.add_done_callback(self._calls.discard)
+
+    async def _make(self, attempt: Attempt, outbox: Outbox) -> None:
+        outcome: Outcome
+        try:
+            outcome = await self._engine.answer(attempt.call, attempt=attempt.number)
+        except Exception as error:  # noqa: BLE001 - a defect of an engine must end as this call's failure, not lose it
+            message = f"{type(error).__name__}: {error}"
+            outcome = Failure(attempt.call.call_id, "transient", message, attempts=attempt.number, possibly_billed=True)
+        if isinstance(outcome, Failure) and outcome.kind == "engine_dead":
+            self._is_dead = not await self._engine.healthy()
+        outbox.add(attempt.call, outcome)
+
+
+EngineActor = ray.remote(EngineWorker)

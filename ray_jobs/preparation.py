@@ -1,0 +1,172 @@
+"""From what the user named to what can be planned or run: the study, resolved, with everything checked.
+
+Nothing is written here; every mistake in the input is an InputError.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.engines.stand_in.behaviour import load_behaviour
+from core.errors import SpecError, WorkspaceError
+from core.plan.build import build_snapshot
+from core.plan.estimate import API_TOKENS_PER_S, LOCAL_TOKENS_PER_S, ContextCheck, context_checks
+from core.plan.snapshot import Snapshot, differences
+from core.plan.tokenizer import MessageCounter, local_counter
+from core.schedule.budget import Price, price_of
+from core.schedule.lanes import Lane, lanes_of
+from core.spec.load import load_study
+from core.spec.prices import ModelFacts, model_facts
+from core.spec.study import ModelSpec, StudySpec
+from core.spec.weights import locate_weights
+from core.store.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study that can be planned or run."""
+
+    spec: StudySpec
+    snapshot: Snapshot
+    behaviours: Mapping[str, str]
+    """Label of each scripted or stand-in entry → its behaviour's digest."""
+    facts: Mapping[str, ModelFacts]
+    counters: Mapping[str, MessageCounter]
+    """Exact tokenizers, where they are at hand."""
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """Price per token of every entry whose price is known."""
+        return {label: price_of(facts.price) for label, facts in self.facts.items() if facts.price is not None}
+
+    def lanes(self, *, gpus: int) -> tuple[Lane, ...]:
+        """All lanes of the study on a cluster with that many GPUs."""
+        return lanes_of(self.spec.models, targets=dict(self.snapshot.targets), gpus=gpus)
+
+    def speeds(self, *, gpus: int) -> dict[str, float]:
+        """Assumed output tokens per second of each entry's lane."""
+        return {label: _lane_speed(lane, gpus=gpus) for lane in self.lanes(gpus=gpus) for label in lane.labels}
+
+    def contexts(self) -> list[ContextCheck]:
+        """The longest prompt of every model against its context."""
+        return context_checks(
+            self.snapshot,
+            counters=self.counters,
+            contexts={model.name: _context_length(model, self.facts[model.name]) for model in self.spec.subjects},
+        )
+
+
+def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) -> Prepared:
+    """Resolve a study file, or the stored study of that name."""
+    path = Path(study)
+    if path.is_file() or path.suffix in (".yaml", ".yml") or os.sep in study:
+        spec, folder = load_study(path, overrides=overrides), path.resolve().parent
+    else:
+        stored = stored_snapshot(study, workspace=workspace)
+        if overrides:
+            raise SpecError("--set: a stored study can't be overridden: give the study file")
+        spec, folder = stored.spec, Path.cwd()
+    behaviours = behaviour_digests(spec)
+    snapshot = build_snapshot(spec, folder=folder, behaviours=behaviours)
+    counters = {}
+    for model in spec.models:
+        counter = local_counter(locate_weights(model.model).path) if model.engine == "vllm" else None
+        if counter is not None:
+            counters[model.name] = counter
+    return Prepared(spec, snapshot, behaviours, {model.name: model_facts(model) for model in spec.models}, counters)
+
+
+def stored_snapshot(study: str, *, workspace: Workspace) -> Snapshot:
+    """The newest snapshot of a stored study, by name or by its file. SpecError where there is none."""
+    name = load_study(Path(study)).study if Path(study).is_file() else study
+    snapshot = workspace.snapshot(name)
+    if snapshot is None:
+        held = ", ".join(workspace.studies()) or "none"
+        raise SpecError(f"{study}: no study of that name in {workspace.folder} (it holds: {held}): run it first")
+    return snapshot
+
+
+def behaviour_digests(spec: StudySpec) -> dict[str, str]:
+    """Digest of the behaviour behind every scripted or stand-in entry. SpecError for an unknown behaviour."""
+    named = {model.name: model.model if model.engine == "scripted" else model.stand_in for model in spec.models}
+    return {label: load_behaviour(behaviour).digest for label, behaviour in named.items() if behaviour is not None}
+
+
+def reconcile(prepared: Prepared, *, workspace: Workspace, upgrade: bool) -> Snapshot | None:
+    """The stored snapshot that this run goes on with; None where a new one is to be written.
+
+    WorkspaceError with the differences where the study has changed since and `upgrade` is not given.
+    """
+    stored = workspace.snapshot(prepared.spec.study)
+    if stored is None:
+        return None
+    changed = differences(stored, prepared.snapshot)
+    if not changed:
+        return stored
+    if upgrade:
+        return None
+    shown = "\n".join(f"  {line}" for line in changed[:12])
+    raise WorkspaceError(
+        f"{workspace.folder}: the study {prepared.spec.study!r} was begun there with other content:\n{shown}\n"
+        "undo the change, rename the study, or go on with --upgrade (unchanged calls are kept)"
+    )
+
+
+def check_contexts(prepared: Prepared) -> list[str]:
+    """Warnings for estimated prompts that may be too long. SpecError where an exact count does not fit."""
+    warnings = []
+    for check in prepared.contexts():
+        if check.fits:
+            continue
+        text = (
+            f"models[{check.model}]: a prompt of {check.prompt_tokens} tokens and {check.output_tokens} for the reply "
+            f"do not fit its context of {check.context_length}"
+        )
+        if check.is_exact:
+            raise SpecError(f"{text}: lower sampling.max_tokens, or raise engine_args.max_model_len")
+        warnings.append(f"{text} (estimated)")
+    return warnings
+
+
+def check_keys(prepared: Prepared) -> None:
+    """SpecError where the variable that holds a key is unset. A stand-in needs none."""
+    for model in prepared.spec.models:
+        if (
+            model.engine in ("openai", "anthropic")
+            and model.stand_in is None
+            and not os.environ.get(model.key_variable)
+        ):
+            raise SpecError(
+                f"models[{model.name}].api_key_env: the variable {model.key_variable} is not set: "
+                f"export {model.key_variable}=…, or name another"
+            )
+
+
+def check_prices(prepared: Prepared) -> None:
+    """SpecError where a budget is set and a model's price is unknown: the ceiling could not be kept."""
+    if prepared.spec.budget.usd is None:
+        return
+    for label, facts in prepared.facts.items():
+        if facts.price is None:
+            raise SpecError(
+                f"models[{label}].price: unknown to {facts.price_source}, and budget.usd needs it: "
+                "add price: {input: …, output: …} in USD per million tokens"
+            )
+
+
+def _context_length(model: ModelSpec, facts: ModelFacts) -> int | None:
+    if model.engine != "vllm":
+        return facts.context_length
+    asked = model.engine_args.get("max_model_len")
+    if isinstance(asked, int) and asked > 0:
+        return asked
+    return locate_weights(model.model).context_length()
+
+
+def _lane_speed(lane: Lane, *, gpus: int) -> float:
+    if lane.entry.engine == "vllm":
+        return LOCAL_TOKENS_PER_S["gpu" if gpus else "cpu"] * lane.replicas
+    if lane.entry.engine == "scripted":
+        return 1e6
+    return API_TOKENS_PER_S * lane.concurrency

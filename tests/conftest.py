@@ -1,0 +1,139 @@
+"""What holds for every test: no network but this machine, no keys, no settings of whoever runs it.
+
+Also the tests that need more than Python: `browser` (Chromium and its driver; in CI their absence is a failure),
+`vllm` (the package, which macOS has not) and `gpu`.
+"""
+
+import ipaddress
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import pytest
+
+FOREIGN_SETTINGS = (
+    "AFGAP_", "ANTHROPIC_", "AWS_", "AZURE_", "GOOGLE_", "HF_", "MLFLOW_", "OPENAI_", "RAY_", "VLLM_",
+)  # fmt: skip
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+TEST_SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MPLBACKEND": "agg",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+
+
+def pytest_configure() -> None:
+    """Clean the environment before anything is imported: libraries read some variables on import."""
+    for name in list(os.environ):
+        if name.endswith("_API_KEY") or name.startswith(FOREIGN_SETTINGS) or name.lower() in PROXIES:
+            del os.environ[name]
+    os.environ.update(TEST_SETTINGS)
+
+
+class Chromium(NamedTuple):
+    """The two programs that a browser test needs."""
+
+    browser: str
+    driver: str
+
+
+def find_chromium() -> Chromium | None:
+    """Chromium or Chrome, and chromedriver, from the path."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    return Chromium(browser, driver) if browser and driver else None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, and say why, what can't run here. CI installs a browser, so there its absence is a failure."""
+    if item.get_closest_marker("browser") and find_chromium() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI must have chromium and chromedriver: `make test` installs them", pytrace=False)
+        pytest.skip("needs chromium and chromedriver on the path")
+    if item.get_closest_marker("vllm") and find_spec("vllm") is None:
+        pytest.skip("needs vLLM, which has no build for this machine")
+    if item.get_closest_marker("gpu") and shutil.which("nvidia-smi") is None:
+        pytest.skip("needs an NVIDIA GPU")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host in ("", "localhost", socket.gethostname())
+    if address.is_loopback or address.is_unspecified:
+        return True
+    # Ray speaks to the machine's own address, not to loopback. Only an address of ours can be bound.
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
+def _refuse_elsewhere(address: Any) -> None:
+    if isinstance(address, tuple) and not _is_this_machine(str(address[0])):
+        raise PermissionError(f"a test tried to reach {address[0]}: tests reach this machine only")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Sockets of this process reach this machine only; names are not looked up elsewhere either."""
+    connect, connect_ex, sendto = socket.socket.connect, socket.socket.connect_ex, socket.socket.sendto
+    getaddrinfo = socket.getaddrinfo
+
+    # Connecting a datagram socket sends nothing: Ray does it to learn the machine's own address.
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if self.type != socket.SOCK_DGRAM:
+            _refuse_elsewhere(address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        if self.type != socket.SOCK_DGRAM:
+            _refuse_elsewhere(address)
+        return connect_ex(self, address)
+
+    def guarded_sendto(self: socket.socket, data: Any, *rest: Any) -> int:
+        _refuse_elsewhere(rest[-1])
+        return sendto(self, data, *rest)
+
+    def guarded_getaddrinfo(host: Any, *rest: Any, **named: Any) -> Any:
+        if host is not None:
+            _refuse_elsewhere((host.decode() if isinstance(host, bytes) else host,))
+        return getaddrinfo(host, *rest, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+        patch.setattr(socket.socket, "sendto", guarded_sendto)
+        patch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+        yield
+
+
+@pytest.fixture
+def chromium() -> Iterator[Any]:
+    """A headless Chromium behind a selenium driver; for tests marked `browser`."""
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    found = find_chromium()
+    assert found is not None, "mark the test `browser`"
+    options = ChromeOptions()
+    options.binary_location = found.browser
+    # In a container Chromium has no user namespace for its sandbox and little shared memory.
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1600"):
+        options.add_argument(argument)
+    driver = Chrome(options=options, service=Service(executable_path=found.driver))
+    try:
+        yield driver
+    finally:
+        driver.quit()
