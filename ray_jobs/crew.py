@@ -12,7 +12,6 @@ from types import FrameType
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
 
 from core.errors import EngineError
 from core.plan.snapshot import Snapshot
@@ -25,6 +24,7 @@ from ray_jobs.dispatcher import DispatcherActor
 from ray_jobs.engine_actor import EngineActor
 from ray_jobs.journal_actor import JournalActor
 from ray_jobs.outbox import RunLabels
+from ray_jobs.ray_failures import ACTOR_GONE, wait_for
 
 WATCH_EVERY_S = 0.5
 
@@ -80,7 +80,7 @@ class Crew:
         self._posts: dict[Any, _Post] = {}
         self._restarts: dict[str, int] = {}
         what = f"run {snapshot.spec.study}"
-        ray.get(self._journal.open.remote(what, driver=this_process(), scratch=scratch))
+        wait_for(self._journal.open.remote(what, driver=this_process(), scratch=scratch))
         if assignment.is_new:
             row = {
                 "kind": "snapshot",
@@ -89,7 +89,7 @@ class Crew:
                 "run_id": assignment.run_id,
                 "body": snapshot.to_json(),
             }
-            ray.get(self._journal.append_study.remote(row))
+            wait_for(self._journal.append_study.remote(row))
         self._dispatcher: Any = DispatcherActor.options(num_cpus=0, max_concurrency=1000).remote(
             ray.put(snapshot),
             workspace.folder,
@@ -104,7 +104,7 @@ class Crew:
     def start_engines(self) -> dict[str, str]:
         """Open one engine per replica; lane name → engine version. EngineError where one can't be opened."""
         hired = [self._hire(lane, number) for lane in self._assignment.lanes for number in range(lane.replicas)]
-        facts = ray.get([post.actor.start.remote() for post in hired])
+        facts = wait_for([post.actor.start.remote() for post in hired])
         for post in hired:
             self._serve(post)
         return {post.lane.name: each.version for post, each in zip(hired, facts, strict=True)}
@@ -116,19 +116,19 @@ class Crew:
             while self._posts:
                 if pressed and not was_interrupted:
                     was_interrupted = True
-                    ray.get(self._dispatcher.drain.remote())
+                    wait_for(self._dispatcher.drain.remote())
                 if len(pressed) > 1:
                     raise KeyboardInterrupt
                 ready, _ = ray.wait(list(self._posts), num_returns=1, timeout=WATCH_EVERY_S)
                 for ended in ready:
                     self._relieve(self._posts.pop(ended), ended)
-                show(ray.get(self._dispatcher.progress.remote()))
-            return WatchEnd(ray.get(self._dispatcher.progress.remote()), was_interrupted)
+                show(wait_for(self._dispatcher.progress.remote()))
+            return WatchEnd(wait_for(self._dispatcher.progress.remote()), was_interrupted)
 
     def dismiss(self) -> None:
         """Commit what is left and release the workspace."""
-        with contextlib.suppress(RayActorError):
-            ray.get(self._journal.close.remote())
+        with contextlib.suppress(*ACTOR_GONE):
+            wait_for(self._journal.close.remote())
 
     def _hire(self, lane: Lane, number: int) -> _Post:
         owner = f"{lane.name}.{number}"
@@ -147,15 +147,15 @@ class Crew:
     def _relieve(self, post: _Post, ended: Any) -> None:
         """An engine's work has ended: for good, or because it died."""
         try:
-            ray.get(ended)
+            wait_for(ended)
             return
-        except (EngineError, RayActorError) as error:
+        except (EngineError, *ACTOR_GONE) as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         ray.kill(post.actor)
-        ray.get(self._dispatcher.give_back.remote(post.owner, f"its engine died: {reason}"))
+        wait_for(self._dispatcher.give_back.remote(post.owner, f"its engine died: {reason}"))
         restarts = self._restarts[post.lane.name] = self._restarts.get(post.lane.name, 0) + 1
         if restarts > MOST_RESTARTS:
-            ray.get(self._dispatcher.stop_lane.remote(post.lane.name, f"its engine died {restarts} times: {reason}"))
+            wait_for(self._dispatcher.stop_lane.remote(post.lane.name, f"its engine died {restarts} times: {reason}"))
         else:
             number = self._assignment.lanes.index(post.lane) * 1000 + restarts
             self._serve(self._hire(post.lane, number))

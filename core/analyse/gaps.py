@@ -36,7 +36,7 @@ class _Row:
 
 
 def gaps(samples: pl.DataFrame, verdicts: pl.DataFrame, facts: StudyFacts) -> pl.DataFrame:
-    """Gaps of every contrast that a setting has both arms of, sorted by model, setting and contrast, the headline first.
+    """Gaps of every contrast that a setting has both arms of, sorted by model, setting, contrast, the headline first.
 
     samples and verdicts as for `rates`. Families: headline (compliance × complied × primary judge, Holm), tier (the
     tier contrasts of the same, Benjamini–Hochberg), exploratory (all else, Benjamini–Hochberg), each over all its rows.

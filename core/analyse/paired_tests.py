@@ -192,7 +192,7 @@ def _signs(seed: int, family: str, block: int) -> FloatArray:
     """Signs of a block of units × resamples. A row belongs to its unit: it doesn't depend on which others there are."""
     bits = flip_generator(seed, family, block=block).bytes(_UNITS_AT_ONCE * FLIP_RESAMPLES // 8)
     ones = np.unpackbits(np.frombuffer(bits, dtype=np.uint8).reshape(_UNITS_AT_ONCE, -1), axis=1)
-    signs = 1.0 - 2.0 * ones
+    signs = 1.0 - 2.0 * ones.astype(np.float64)
     signs.flags.writeable = False
     return signs
 

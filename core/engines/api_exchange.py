@@ -21,7 +21,7 @@ from core.engines.api_failures import (
 )
 from core.engines.engine import EngineOrder
 from core.engines.stand_in.headers import REQUEST_ID_HEADER, STAND_IN_HEADER
-from core.errors import SpecError
+from core.errors import EngineError, SpecError
 from core.plan.records import Call, Failure, FailureKind, Provenance
 from core.spec.study import EngineKind
 
@@ -81,7 +81,8 @@ class Attempt:
             return None
         who = "no stand-in" if found is None else f"the stand-in {found}"
         words = f"models[{self.order.entry.name}]: {who} answered instead of the stand-in {expected}"
-        return self._failure(ApiError(0, words, ()), kind="invalid", billed=False, headers=headers)
+        # Whoever answered without the header may be a provider that charges for it.
+        return self._failure(ApiError(0, words, ()), kind="invalid", billed=found is None, headers=headers)
 
     def _failure(
         self, error: ApiError, *, kind: FailureKind, billed: bool, headers: Mapping[str, str] | None = None
@@ -105,8 +106,11 @@ def provenance_of(headers: Mapping[str, str], order: EngineOrder) -> Provenance:
 
 
 def base_url_of(order: EngineOrder) -> str:
-    """Where the entry's calls go: its own server, else the provider's."""
-    return order.entry.base_url or PROVIDER_URLS[order.entry.engine]
+    """Where the entry's calls go: its own server, else the provider's. EngineError for a stand-in without address."""
+    entry = order.entry
+    if entry.base_url is None and (entry.stand_in is not None or order.stand_in_digest is not None):
+        raise EngineError(f"models[{entry.name}]: its stand-in has no base_url: the provider must not be asked instead")
+    return entry.base_url or PROVIDER_URLS[entry.engine]
 
 
 def id_headers(call: Call, attempt: int) -> dict[str, str]:

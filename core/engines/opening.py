@@ -15,6 +15,6 @@ ENGINES: dict[EngineKind, str] = {
 
 
 def open_engine(order: EngineOrder) -> Engine:
-    """The engine that the entry asks for, not yet started."""
+    """The engine that the entry asks for, not yet started. EngineError for a stand-in without an address."""
     module, _, name = ENGINES[order.entry.engine].partition(":")
     return cast(Engine, getattr(import_module(module), name)(order))

@@ -7,7 +7,7 @@ and shares prefixes itself.
 import contextlib
 import os
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.engines.bundled_model import prepare_bundled_model
 from core.engines.engine import EngineFacts, EngineOrder
@@ -30,17 +30,13 @@ class VllmEngine:
     async def start(self) -> EngineFacts:
         """Load the weights. EngineError with the engine's own last words where that fails."""
         source = self._entry.model
-        model, revision = source, None
-        if source.startswith("bundled:"):
-            model = str(prepare_bundled_model(source.removeprefix("bundled:")))
-        elif "@" in source and not os.path.isdir(source):
-            model, revision = source.rsplit("@", 1)
-        _quiet_environment(is_local=os.path.isdir(model))
+        place = _locate(source)
+        _quiet_environment(is_local=place.is_local)
         from vllm import AsyncEngineArgs, __version__
         from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        arguments: dict[str, Any] = {"model": model, "revision": revision, "enable_prefix_caching": True}
+        arguments: dict[str, Any] = {"model": place.model, "revision": place.revision, "enable_prefix_caching": True}
         if current_platform.is_cpu():
             arguments["gpu_memory_utilization"] = CPU_MEMORY_SHARE
             _bind_all_cores()
@@ -117,6 +113,22 @@ class VllmEngine:
         is_refused = isinstance(error, (ValueError, TypeError))
         kind = "engine_dead" if is_dead else "invalid" if is_refused else "transient"
         return Failure(call.call_id, kind, f"{type(error).__name__}: {error}", attempts=attempt)  # type: ignore[arg-type]
+
+
+class _Place(NamedTuple):
+    model: str
+    revision: str | None
+    is_local: bool
+
+
+def _locate(source: str) -> _Place:
+    """What vLLM is given for `models[].model`; a bundled model is unpacked on this node first."""
+    if source.startswith("bundled:"):
+        return _Place(str(prepare_bundled_model(source.removeprefix("bundled:"))), None, is_local=True)
+    if os.path.isdir(source):
+        return _Place(source, None, is_local=True)
+    model, _, revision = source.partition("@")
+    return _Place(model, revision or None, is_local=False)
 
 
 def _quiet_environment(*, is_local: bool) -> None:

@@ -56,8 +56,26 @@ class Workspace:
     def _marker(self) -> Path:
         return self.folder / "workspace.json"
 
+    def check_readable(self) -> None:
+        """Refuse a folder that is no workspace, or one of a newer schema."""
+        if not self.exists:
+            raise WorkspaceError(f"{self.folder}: no workspace here: run a study first, or name another --workspace")
+        self._check_version()
+
     def check(self) -> None:
         """Refuse what can't be used, and change nothing: a newer schema, a foreign or unwritable folder."""
+        self._check_version()
+        nearest = self.folder
+        while not nearest.exists():
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise WorkspaceError(f"{nearest}: is a file, not a folder: give another --workspace")
+        if not _is_writable(nearest):
+            raise WorkspaceError(
+                f"{self.folder}: not writable (no write permission on {nearest}): give another --workspace"
+            )
+
+    def _check_version(self) -> None:
         if self._marker.is_file():
             try:
                 version = json.loads(self._marker.read_text())["schema_version"]
@@ -68,15 +86,6 @@ class Workspace:
                     f"{self.folder}: written by a newer afgap (schema {version}, this one knows {SCHEMA_VERSION}): "
                     "use that version, or give another --workspace"
                 )
-        nearest = self.folder
-        while not nearest.exists():
-            nearest = nearest.parent
-        if not nearest.is_dir():
-            raise WorkspaceError(f"{nearest}: is a file, not a folder: give another --workspace")
-        if not _is_writable(nearest):
-            raise WorkspaceError(
-                f"{self.folder}: not writable (no write permission on {nearest}): give another --workspace"
-            )
 
     def create(self) -> None:
         """Make the folder and its empty tables, unless they are there. WorkspaceError where that fails."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 
 import pytest
 
 from core.engines.opening import open_engine
 from core.engines.stand_in.server import StandInOptions
 from core.engines.stand_in.tokens import prompt_tokens
-from core.errors import SpecError
+from core.errors import EngineError, SpecError
 from core.plan.records import Failure, Reply
 from core.scenario.message import Message
 from core.scenario.reply_protocol import parse_reply
@@ -193,6 +194,16 @@ def test_a_missing_key_is_refused_at_the_start_and_names_the_variable(api, make_
     engine = open_engine(make_order(api, "http://127.0.0.1:9/v1", api_key=None))
     with pytest.raises(SpecError, match=f"{api.upper()}_API_KEY"):
         asyncio.run(engine.start())
+
+
+@BOTH
+def test_an_entry_with_a_stand_in_never_falls_back_to_the_provider(api, make_order):
+    order = make_order(api, None, stand_in_digest="d")
+    with pytest.raises(EngineError, match=r"models\[subject\]: its stand-in has no base_url"):
+        open_engine(order)
+    entry = order.entry.model_copy(update={"stand_in": "planted"})
+    with pytest.raises(EngineError, match="no base_url"):
+        open_engine(replace(order, entry=entry, stand_in_digest=None))
 
 
 @BOTH

@@ -54,6 +54,7 @@ def test_a_server_that_is_no_stand_in_does_not_pass_for_the_entrys(answer_with):
     failure, _ = answer_with("openai", chat(content="hello"), order={"stand_in_digest": "d"})
     assert failure.kind == "invalid"
     assert "no stand-in" in failure.message
+    assert failure.possibly_billed
 
 
 @pytest.mark.parametrize("body", ["", "[]", '{"choices": [', {"choices": []}, {"choices": None}, {}])

@@ -1,0 +1,78 @@
+"""From a workspace to what people read: the analysis, the report, MLflow, the exported tables."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tracking.mlflow_sink import log_analysis
+from tracking.report import write_report
+from tracking.run_facts import RunFacts
+
+from core.analyse.analysis import Analysis, analyse
+from core.errors import TrackingError, WorkspaceError
+from core.plan.snapshot import Snapshot
+from core.schedule.budget import Price, price_of
+from core.spec.prices import model_facts
+from core.spec.study import StudySpec
+from core.store.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where the results of a study are."""
+
+    report: Path
+    tracking_uri: str
+    mlflow_run_id: str | None
+    """None where the tracking server could not be reached; the report is there all the same."""
+
+
+def analyse_stored(snapshot: Snapshot, *, workspace: Workspace, spec: StudySpec | None = None) -> Analysis:
+    """Every table of a stored study; no model and no Ray. `spec`: a newer study file, for prices and analysis."""
+    if spec is not None:
+        snapshot = replace(snapshot, spec=spec)
+    return analyse(
+        snapshot,
+        workspace.outcomes(snapshot),
+        workspace.call_facts(snapshot.spec.study),
+        prices=list_prices(snapshot.spec),
+    )
+
+
+def list_prices(spec: StudySpec) -> dict[str, Price]:
+    """Price per token of every entry whose price is known."""
+    found = {model.name: model_facts(model).price for model in spec.models}
+    return {label: price_of(price) for label, price in found.items() if price is not None}
+
+
+def publish(analysis: Analysis, *, workspace: Workspace, facts: RunFacts, warn: Callable[[str], None]) -> Published:
+    """Write the report and log to MLflow. A tracking server that is away costs a warning, not the results."""
+    study = analysis.snapshot.spec.study
+    report = write_report(analysis, workspace.study_folder(study), run_facts=facts)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.mlflow_database}"
+    root = None if os.environ.get("MLFLOW_TRACKING_URI") else str(workspace.mlflow_artifacts)
+    try:
+        link = log_analysis(
+            analysis, tracking_uri=uri, artifact_root=root, run_facts=facts, artifacts={"report.html": report}
+        )
+    except TrackingError as error:
+        warn(f"MLflow did not take the results ({error}): `afgap report {study}` sends them again")
+        return Published(report, uri, None)
+    return Published(report, uri, link.run_id)
+
+
+def export_tables(analysis: Analysis, folder: Path) -> list[Path]:
+    """Write every table as Parquet. WorkspaceError where the folder can't be written."""
+    paths = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, frame in analysis.tables.items():
+            path = folder / f"{name}.parquet"
+            scratch = path.with_suffix(".parquet.part")
+            frame.write_parquet(scratch)
+            scratch.replace(path)
+            paths.append(path)
+    except OSError as error:
+        raise WorkspaceError(f"--to {folder}: can't be written: {error.strerror}: name another folder") from None
+    return paths

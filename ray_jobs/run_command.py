@@ -1,0 +1,95 @@
+"""`afgap run`: run what is owed, then analyse, log and report what is stored, complete or not."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from tracking.run_facts import collect_run_facts
+
+from core.analyse.analysis import Analysis
+from core.store.workspace import Workspace
+from ray_jobs.preparation import Prepared, check_contexts, prepare
+from ray_jobs.results import Published, analyse_stored, publish
+from ray_jobs.run import RunEnd, RunOptions, run_study, trial_limit
+from tracking.progress import ProgressDisplay
+from tracking.terminal import console, print_results
+
+
+def run_command(
+    *,
+    study: str,
+    workspace: Path,
+    overrides: Sequence[str],
+    limit: int | None,
+    as_json: bool,
+    quiet: bool,
+    address: str | None,
+    retry_failed: bool,
+    upgrade: bool,
+) -> int:
+    """Returns the exit code of the run."""
+    held = Workspace(workspace)
+    prepared = prepare(study, workspace=held, overrides=overrides)
+    warnings = check_contexts(prepared)
+    out = console(to_stderr=as_json)
+    options = RunOptions(address, limit, retry_failed, upgrade)
+    with ProgressDisplay(out, calls_expected=_calls_expected(prepared, limit=limit), is_quiet=quiet) as display:
+        for warning in warnings:
+            display.say(f"warning: {warning}")
+        end = run_study(prepared, workspace=held, options=options, show=display.show, say=display.say)
+    analysis = analyse_stored(end.snapshot, workspace=held, spec=prepared.spec)
+    if analysis.samples.is_empty():
+        _explain_end(end, print_line=lambda text: click.echo(text, err=True))
+        return end.exit_code
+    facts = collect_run_facts(run_id=end.run_id, seconds=end.seconds, exit_code=end.exit_code)
+    published = publish(
+        analysis, workspace=held, facts=facts, warn=lambda text: click.echo(f"warning: {text}", err=True)
+    )
+    if as_json:
+        click.echo(json.dumps(_facts(end, analysis, published), indent=1))
+    elif not quiet:
+        print_results(out, analysis)
+        _explain_end(end, print_line=display.say)
+        _say_where(published, display=display)
+    return end.exit_code
+
+
+def _calls_expected(prepared: Prepared, *, limit: int | None) -> int:
+    draws = sum(judge.votes for judge in prepared.snapshot.judges if not judge.is_rules)
+    return trial_limit(prepared.snapshot, requests=limit) * (1 + draws)
+
+
+def _explain_end(end: RunEnd, *, print_line: object) -> None:
+    assert callable(print_line)
+    minutes = f"{end.seconds / 60:.1f} min" if end.seconds >= 60 else f"{end.seconds:.0f} s"
+    print_line(f"{end.trials_complete} of {end.trials_total} trials complete, {end.replies} replies in {minutes}")
+    for lane, reason in end.lane_errors.items():
+        print_line(f"{lane}: {reason}")
+    if end.is_owed:
+        why = "the budget is reached" if end.is_out_of_budget else "calls are still owed"
+        print_line(f"{why}: the same command goes on")
+
+
+def _say_where(published: Published, *, display: ProgressDisplay) -> None:
+    if published.mlflow_run_id is not None:
+        display.say(f"mlflow: mlflow ui --backend-store-uri {published.tracking_uri}")
+    display.say(f"report: {published.report}")
+
+
+def _facts(end: RunEnd, analysis: Analysis, published: Published) -> dict[str, object]:
+    headline = analysis.gaps.filter(analysis.gaps["family"] == "headline")
+    return {
+        "study": end.snapshot.spec.study,
+        "study_digest": end.snapshot.study_digest,
+        "run_id": end.run_id,
+        "exit_code": end.exit_code,
+        "trials": end.trials_total,
+        "trials_complete": end.trials_complete,
+        "replies": end.replies,
+        "seconds": end.seconds,
+        "lane_errors": dict(end.lane_errors),
+        "gaps": headline.to_dicts(),
+        "report": str(published.report),
+        "mlflow": {"tracking_uri": published.tracking_uri, "run_id": published.mlflow_run_id},
+    }
