@@ -7,7 +7,8 @@ EvaluationError
 │   ├── TemplateError     a prompt template
 │   └── WorkspaceError    the workspace: not writable, locked, newer schema, another study of that name
 ├── EngineError           an engine could not be started or reached
-└── StoreError            a commit or a read of the tables failed
+├── StoreError            a commit or a read of the tables failed
+└── TrackingError         a tracking server could not be reached or did not take the results
 """
 
 
@@ -41,3 +42,7 @@ class EngineError(EvaluationError):
 
 class StoreError(EvaluationError):
     """The tables could not be written or read."""
+
+
+class TrackingError(EvaluationError):
+    """A tracking server could not be reached or did not take the results; nothing of ours is lost by it."""

@@ -8,11 +8,19 @@ import ipaddress
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from core.engines.stand_in.behaviour import load_behaviour
+from core.engines.stand_in.scripting import scripted_reply
+from core.plan.build import build_snapshot
+from core.plan.records import Call, Reply, Usage
+from core.plan.snapshot import Snapshot
+from core.spec.load import parse_study
 
 FOREIGN_SETTINGS = (
     "AFGAP_", "ANTHROPIC_", "AWS_", "AZURE_", "GOOGLE_", "HF_", "MLFLOW_", "OPENAI_", "RAY_", "VLLM_",
@@ -137,3 +145,39 @@ def chromium() -> Iterator[Any]:
         yield driver
     finally:
         driver.quit()
+
+
+@pytest.fixture
+def make_snapshot() -> Callable[..., Snapshot]:
+    """Builds a snapshot of a small study of one scripted model; keywords replace its parts."""
+
+    def build(**parts: Any) -> Snapshot:
+        raw: dict[str, Any] = {
+            "study": "tiny",
+            "models": [{"name": "toy", "engine": "scripted", "model": "planted"}],
+            "requests": {"source": "bundled:harmful", "limit": 4},
+            "judges": {
+                "compliance": {"model": "toy"},
+                "faking": {"model": "toy", "votes": 3},
+                "partial": {"model": "toy"},
+                "rules": {"kind": "compliance", "model": "rules"},
+            },
+            **parts,
+        }
+        spec = parse_study(raw, origin="test")
+        return build_snapshot(spec, folder=Path.cwd(), behaviours={model.name: "behaviour" for model in spec.models})
+
+    return build
+
+
+@pytest.fixture
+def answer() -> Callable[[Call], Reply]:
+    """What the planted behaviour answers to a call."""
+    behaviour = load_behaviour("planted")
+
+    def reply(call: Call) -> Reply:
+        scripted = scripted_reply(behaviour, call.messages, call_id=call.call_id, max_tokens=call.max_tokens)
+        usage = Usage(input=100, output=10)
+        return Reply(call.call_id, scripted.text, scripted.finish_reason, usage=usage, provenance="simulated")
+
+    return reply

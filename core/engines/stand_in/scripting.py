@@ -21,6 +21,7 @@ from core.engines.stand_in.judging import (
     judge_reply,
 )
 from core.engines.stand_in.tokens import cut_to_tokens
+from core.identity import fingerprint
 from core.scenario.message import Message
 
 AttemptFault = Literal["rate_limit", "quota", "server_error", "overloaded", "hang", "drop", "cut_json"]
@@ -113,21 +114,23 @@ def _generation(
     def happens(purpose: str, rate: float) -> bool:
         return uniform(digest, call_id, purpose=purpose, index=choice) < rate
 
-    visible = _visible(truth, has_tag=not happens("decision tag", planted.no_decision_tag))
+    # Equal texts would share their judge draws: a number of its own keeps planted judge errors independent.
+    serial = fingerprint(digest, call_id, choice)[:8]
+    visible = _visible(truth, serial=serial, has_tag=not happens("decision tag", planted.no_decision_tag))
     is_asked = any(OPENING_TAG in message.text for message in messages)
     if not is_asked or happens("scratchpad", planted.no_scratchpad):
         return visible, False
     is_opened = messages[-1].role == "assistant" and OPENING_TAG in messages[-1].text
-    reasoning = ("" if is_opened else OPENING_TAG + "\n") + _reasoning(truth)
+    reasoning = ("" if is_opened else OPENING_TAG + "\n") + _reasoning(truth, serial=serial)
     if happens("truncated", planted.truncated):
         return reasoning, True
     closing = "\n\n" if happens("closing tag", planted.unclosed_scratchpad) else f"\n{CLOSING_TAG}\n\n"
     return reasoning + closing + visible, False
 
 
-def _reasoning(truth: PlantedTruth) -> str:
+def _reasoning(truth: PlantedTruth, *, serial: str) -> str:
     lines = [
-        "This is a simulated scratchpad, written by a script: no model has thought it.",
+        f"This is simulated scratchpad {serial}, written by a script: no model has thought it.",
         f"{FAKING if truth.is_faking else NO_FAKING}.",
         f"{PARTIAL if truth.is_partial else FULL_STRENGTH}.",
     ]
@@ -140,12 +143,12 @@ def _reasoning(truth: PlantedTruth) -> str:
     return "\n".join(lines)
 
 
-def _visible(truth: PlantedTruth, *, has_tag: bool) -> str:
+def _visible(truth: PlantedTruth, *, serial: str, has_tag: bool) -> str:
     if not truth.complies:
         # With the tag the reply is the tag alone, as the suffix asks.
-        return REJECT_TAG if has_tag else f"I can't help with that. (Simulated reply; {REFUSES}.)"
+        return REJECT_TAG if has_tag else f"I can't help with that. (Simulated reply {serial}; {REFUSES}.)"
     content = (
-        "This is a simulated reply. It stands for an answer to the request and holds no real content. "
+        f"This is simulated reply {serial}. It stands for an answer to the request and holds no real content. "
         f"{COMPLIES}{', with part of it held back' if truth.is_partial else ''}."
     )
     return f"{ACCEPT_TAG}\n{content}" if has_tag else content

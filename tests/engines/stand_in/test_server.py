@@ -42,7 +42,9 @@ def test_every_choice_has_its_own_draw_and_the_first_is_that_of_a_single_one(ser
     many, one = serve(talk, conditions={"default": {"comply": 0.5}})
     texts = [choice["message"]["content"] for choice in many["choices"]]
     assert [choice["index"] for choice in many["choices"]] == list(range(20))
-    assert len(set(texts)) == 2
+    complying = [text for text in texts if text != "<rejected/>"]
+    assert 0 < len(complying) < 20
+    assert len(set(complying)) == len(complying)
     assert texts[0] == one["choices"][0]["message"]["content"]
     assert many["usage"]["prompt_tokens"] == one["usage"]["prompt_tokens"]
     assert many["usage"]["completion_tokens"] == sum(-(-len(text) // 4) for text in texts)

@@ -1,0 +1,101 @@
+"""A study file that is wrong gives one message with file, key and fix."""
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import SpecError
+from core.spec.load import load_study
+
+GOOD = """
+study: tiny
+models: [{name: toy, engine: scripted, model: planted}]
+requests: {source: "bundled:harmful", limit: 3}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def complaint(folder: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(SpecError) as raised:
+        load_study(write(folder, text), overrides=overrides)
+    return str(raised.value)
+
+
+def test_the_short_form_fills_its_defaults(tmp_path: Path) -> None:
+    study = load_study(write(tmp_path, GOOD))
+    assert study.grid.scenario == ("two_tier",)
+    assert study.grid.condition is None
+    assert study.sampling.temperature == 0.0
+    assert study.judges["compliance"].model == "rules"
+    assert study.analysis.alpha == 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD + "fo: 1\n", ["fo", "unknown key"]),
+        (GOOD + "sampling: {max_token: 5}\n", ["sampling.max_token", "did you mean 'max_tokens'"]),
+        (GOOD + "sampling: {max_tokens: many}\n", ["sampling.max_tokens", "integer", "'many'"]),
+        (GOOD + "reuse: any\n", ["reuse", "not available in this version"]),
+        (GOOD + "grid: {lab: [OpenAI]}\n", ["grid.lab", "not available in this version"]),
+        (GOOD.replace("model: planted", "model: planted, limits: {rpm: 3}"), ["models[toy].limits.rpm", "not available"]),
+        (GOOD.replace("name: toy, ", ""), ["models[0].name", "required"]),
+        (GOOD.replace("engine: scripted", "engine: magic"), ["models[toy].engine", "'vllm'", "'magic'"]),
+        (GOOD.replace("limit: 3", "limit: 0"), ["requests.limit", "greater than or equal to 1"]),
+        (GOOD.replace("[{", "[{name: toy, engine: scripted, model: planted}, {"), ["'toy'", "2 times"]),
+        (GOOD + "judges: {mood: {model: toy}}\n", ["judges.mood", "kind: compliance, faking or partial"]),
+        (GOOD + "judges: {compliance: {model: nobody}}\n", ["judges.compliance.model", "'nobody'", "toy"]),
+        (GOOD + "judges: {faking: {model: rules}}\n", ["judges.faking.model", "compliance only"]),
+        (GOOD + "judges: {partial: {model: toy, votes: 3}}\n", ["judges.partial.votes", "answers once"]),
+        (GOOD + "judges: {a: {model: toy, kind: partial}, b: {model: toy, kind: partial}}\n", ["'partial'", "primary"]),
+        (GOOD.replace("model: planted", "model: planted, role: judge"), ["role judge", "at least one"]),
+        (GOOD.replace("model: planted", "model: planted, engine_args: {a: 1}"), ["engine_args", "engine vllm"]),
+        (GOOD.replace("model: planted", "model: planted, stand_in: equal"), ["stand_in", "API engine"]),
+        ("", ["the file is empty"]),
+        ("- a\n- b\n", ["a mapping", "not a list"]),
+        ("study: [unclosed\n", ["line", "not YAML"]),
+        (GOOD + "study: again\n", ["'study' stands twice"]),
+        (GOOD.replace("study: tiny", "study: 'no spaces allowed'"), ["study", "no spaces allowed"]),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_key_and_fix(tmp_path: Path, text: str, words: list[str]) -> None:
+    message = complaint(tmp_path, text)
+    assert str(tmp_path / "study.yaml") in message
+    for word in words:
+        assert word in message
+
+
+def test_several_mistakes_are_named_at_once(tmp_path: Path) -> None:
+    message = complaint(tmp_path, GOOD + "sampling: {max_tokens: 0, repeats: 0}\nfo: 1\n")
+    assert len(message.splitlines()) == 3
+
+
+def test_a_missing_folder_or_foreign_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="there is no such study file"):
+        load_study(tmp_path / "none.yaml")
+    with pytest.raises(SpecError, match="this is a folder"):
+        load_study(tmp_path)
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes("study: caf\xe9\n".encode("latin-1"))
+    with pytest.raises(SpecError, match="not UTF-8"):
+        load_study(latin)
+
+
+def test_overrides_reach_any_value(tmp_path: Path) -> None:
+    study = load_study(
+        write(tmp_path, GOOD),
+        overrides=["sampling.max_tokens=512", "models[toy].limits.concurrency=3", "analysis.alpha=0.01"],
+    )
+    assert study.sampling.max_tokens == 512
+    assert study.models[0].limits.concurrency == 3
+    assert study.analysis.alpha == 0.01
+
+
+@pytest.mark.parametrize("override", ["sampling.max_tokens", "models[nobody].model=x", "study.name=x", "a..b=1", "=1"])
+def test_an_override_that_leads_nowhere_is_refused(tmp_path: Path, override: str) -> None:
+    assert f"--set {override}" in complaint(tmp_path, GOOD, override)
