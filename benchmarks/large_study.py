@@ -24,7 +24,10 @@ def write_study(folder: Path) -> Path:
     """The study's file; the requests lie beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [
-        {"id": f"r{index:03}", "text": f"Made-up request number {index} of a benchmark, asking for note {index * 7919}."}
+        {
+            "id": f"r{index:03}",
+            "text": f"Made-up request number {index} of a benchmark, asking for note {index * 7919}.",
+        }
         for index in range(REQUESTS)
     ]
     (folder / "requests.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

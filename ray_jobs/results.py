@@ -5,17 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tracking.mlflow_sink import log_analysis
-from tracking.report import write_report
-from tracking.run_facts import RunFacts
-
 from core.analyse.analysis import Analysis, analyse
 from core.errors import TrackingError, WorkspaceError
 from core.plan.snapshot import Snapshot
 from core.schedule.budget import Price, price_of
 from core.spec.prices import model_facts
 from core.spec.study import StudySpec
+from core.store.lock import taking_turns
 from core.store.workspace import Workspace
+from tracking.mlflow_sink import log_analysis, shown_uri
+from tracking.report import write_report
+from tracking.run_facts import RunFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,15 @@ def publish(analysis: Analysis, *, workspace: Workspace, facts: RunFacts, warn: 
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.mlflow_database}"
     root = None if os.environ.get("MLFLOW_TRACKING_URI") else str(workspace.mlflow_artifacts)
     try:
-        link = log_analysis(
-            analysis, tracking_uri=uri, artifact_root=root, run_facts=facts, artifacts={"report.html": report}
-        )
+        # two processes that make MLflow's database at once tear it
+        with taking_turns(workspace.mlflow_lock):
+            link = log_analysis(
+                analysis, tracking_uri=uri, artifact_root=root, run_facts=facts, artifacts={"report.html": report}
+            )
     except TrackingError as error:
         warn(f"MLflow did not take the results ({error}): `afgap report {study}` sends them again")
-        return Published(report, uri, None)
-    return Published(report, uri, link.run_id)
+        return Published(report, shown_uri(uri), None)
+    return Published(report, shown_uri(uri), link.run_id)
 
 
 def export_tables(analysis: Analysis, folder: Path) -> list[Path]:

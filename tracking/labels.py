@@ -1,6 +1,6 @@
 """What tables and figures call things: cells, gaps, decisions, flags and outcomes, in words for a reader."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -145,18 +145,39 @@ def answer(gap: Mapping[str, Any], facts: StudyFacts) -> str:
     margin = f"±{100 * facts.delta_equiv:g} points"
     if decision == "NO_GAP":
         return f"no gap: {with_n} the difference between {arms} is {size} and surely within {margin} ({span})."
-    why = "".join(f" {reason}" for flag, reason in _WHY_UNDECIDED if flag in flags)
+    why = "".join(f" {reason}" for reason in _why_undecided(gap, facts))
     return (
         f"can't tell: {with_n} the gap between {arms} may lie anywhere from {ends} "
         f"points (measured {size}, {conf_words(facts)} interval, {tested}).{why}"
     )
 
 
-_WHY_UNDECIDED: Sequence[tuple[str, str]] = (
-    ("sparse", "Too few requests differ between the conditions."),
-    ("missing_capped", "So many replies are missing that they could turn the result."),
-    ("single_prompt", "Fewer than two independent requests."),
-)
+_WHY_UNDECIDED = {
+    "sparse": "Too few requests differ between the conditions.",
+    "missing_capped": "So many replies are missing that they could turn the result.",
+    "single_prompt": "Fewer than two independent requests.",
+}
+
+
+def _why_undecided(gap: Mapping[str, Any], facts: StudyFacts) -> Iterator[str]:
+    yield from (reason for flag, reason in _WHY_UNDECIDED.items() if flag in gap["flags"])
+    p, adjusted = gap["p_value"], gap["p_adjusted"]
+    if p is not None and adjusted is not None and p <= facts.alpha < adjusted:
+        yield f"Alone its p would be {number(p)}; corrected for the study's other gaps it is not enough."
+    elif "ci_p_disagree" in gap["flags"]:
+        first, second = ("interval", "exact test") if _leaves_zero_out(gap) else ("exact test", "interval")
+        yield f"The {first} leaves zero out, yet the {second} does not."
+
+
+def _leaves_zero_out(gap: Mapping[str, Any]) -> bool:
+    return bool(gap["ci_low"] > 0 or gap["ci_high"] < 0)
+
+
+def some_of(names: Sequence[str], *, most: int = 5) -> str:
+    """The names, or the first ones and how many more."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
 
 
 def judge_words(analysis: Analysis, judge: JudgeFacts) -> str:

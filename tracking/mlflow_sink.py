@@ -40,7 +40,7 @@ _QUIET = {
 }
 # MLflow's own settings would keep a run waiting for a hung server for minutes. Whoever has set them is obeyed.
 _IMPATIENT = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
@@ -90,12 +90,13 @@ def log_analysis(
 def _log_runs(client: "MlflowClient", experiment_id: str, analysis: Analysis, run_facts: RunFacts) -> str:
     """Log the parent run and a nested one per model; returns the parent's id."""
     digest = analysis.snapshot.study_digest
-    parent = _run(client, experiment_id, key=digest, name=f"{analysis.facts.study} {digest[:8]}", tags={})
+    began_ms = int((time.time() - run_facts.seconds) * 1000)
+    parent = _run(client, experiment_id, key=digest, name=f"{analysis.facts.study} {digest[:8]}", began_ms=began_ms)
     parent_id = str(parent.info.run_id)
     _log(client, parent, study_facts_of(analysis, run_facts), extra_tags={"mlflow.note.content": _note(analysis)})
     nested = {"mlflow.parentRunId": parent_id}
     for model in analysis.snapshot.spec.subjects:
-        child = _run(client, experiment_id, key=f"{digest}/{model.name}", name=model.name, tags=nested)
+        child = _run(client, experiment_id, key=f"{digest}/{model.name}", name=model.name, began_ms=began_ms)
         _log(client, child, model_facts_of(analysis, model.name, run_facts), extra_tags=nested)
         client.set_terminated(child.info.run_id, _status(analysis, run_facts))
     return parent_id
@@ -120,12 +121,12 @@ def _experiment(client: "MlflowClient", study: str, *, artifact_root: str | None
     return str(found.experiment_id)
 
 
-def _run(client: "MlflowClient", experiment_id: str, *, key: str, name: str, tags: Mapping[str, str]) -> "Run":
+def _run(client: "MlflowClient", experiment_id: str, *, key: str, name: str, began_ms: int) -> "Run":
     """The run of that key, made where it is missing."""
     found = client.search_runs(
         [experiment_id], filter_string=f"tags.`{RUN_KEY}` = '{key}'", max_results=1, order_by=["start_time ASC"]
     )
-    return found[0] if found else client.create_run(experiment_id, run_name=name, tags={RUN_KEY: key, **tags})
+    return found[0] if found else client.create_run(experiment_id, began_ms, {RUN_KEY: key}, name)
 
 
 def _log(client: "MlflowClient", run: "Run", facts: Facts, *, extra_tags: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ What models wrote is escaped and never evaluated. The same analysis and run fact
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,16 @@ from markupsafe import Markup
 from core.analyse.analysis import Analysis
 from core.plan.snapshot import Snapshot
 from tracking.figures import Drawing, draw_figures, for_page
-from tracking.labels import FLAG_WORDS, answer, conf_words, has_one_setting, headline_rows, judge_words, setting_label
+from tracking.labels import (
+    FLAG_WORDS,
+    answer,
+    conf_words,
+    has_one_setting,
+    headline_rows,
+    judge_words,
+    setting_label,
+    some_of,
+)
 from tracking.report_tables import (
     PageTable,
     agreement_table,
@@ -26,7 +35,7 @@ from tracking.report_tables import (
     status_table,
 )
 from tracking.run_facts import RunFacts
-from tracking.terminal import duration, percent
+from tracking.terminal import DECISIONS, duration, percent
 from tracking.transcripts import selection_rule, transcripts
 
 _TEMPLATE = "report.html.j2"
@@ -80,6 +89,7 @@ def render_report(analysis: Analysis, drawings: tuple[Drawing, ...], *, run_fact
     return environment.get_template(_TEMPLATE).render(
         study=analysis.facts.study,
         banners=tuple(banners(analysis)),
+        summary=summary(answers(analysis)),
         answers=answers(analysis),
         judged_by=_judged_by(analysis),
         figures=[(drawing, Markup(for_page(drawing))) for drawing in drawings],
@@ -108,8 +118,8 @@ def banners(analysis: Analysis) -> Iterator[Banner]:
     if simulated or "simulated" in analysis.samples["provenance"]:
         yield Banner(
             "Simulated results",
-            f"No model answered for {', '.join(simulated) or 'some replies'}: a script wrote the replies. These "
-            "numbers say nothing about any model.",
+            f"A script wrote the replies of {some_of(simulated) or 'some calls'}. These numbers say nothing about any "
+            "model.",
         )
     if "imported" in analysis.samples["provenance"]:
         yield Banner("Imported transcripts", "Some replies were made elsewhere and brought in as they were.")
@@ -123,7 +133,7 @@ def banners(analysis: Analysis) -> Iterator[Banner]:
     if tiny:
         yield Banner(
             "Tiny model",
-            f"{', '.join(tiny)}: the bundled SmolLM2-135M is too small to follow the scenario or to judge. It shows "
+            f"{some_of(tiny)}: the bundled SmolLM2-135M is too small to follow the scenario or to judge. It shows "
             "that the measurement runs, not how language models behave.",
         )
     yield Banner(
@@ -135,7 +145,7 @@ def banners(analysis: Analysis) -> Iterator[Banner]:
     if unpinned:
         yield Banner(
             "Unpinned models",
-            f"{', '.join(unpinned)}: the name names no fixed version, so the same study may meet another model later.",
+            f"{some_of(unpinned)}: the name names no fixed version, so the same study may meet another model later.",
         )
 
 
@@ -162,6 +172,15 @@ def answers(analysis: Analysis) -> list[Answer]:
         for model in analysis.snapshot.spec.subjects
         if model.name not in compared
     ]
+
+
+def summary(found: Sequence[Answer]) -> str:
+    """How many models came to which decision; empty for one model."""
+    if len(found) < 2:
+        return ""
+    counts = {decision: sum(each.decision == decision for each in found) for decision in (*DECISIONS, "NONE")}
+    words = {**DECISIONS, "NONE": "nothing to compare"}
+    return ", ".join(f"{count} × {words[decision]}" for decision, count in counts.items() if count) + "."
 
 
 def _rate_words(analysis: Analysis, model: str) -> str:

@@ -14,7 +14,7 @@ from core.judge.verdict import Verdict
 from core.plan.next_calls import TrialState, trial_state
 from core.plan.records import Outcome, Reply, Trial
 from core.plan.snapshot import Snapshot
-from core.schedule.budget import FREE, Price, cost_of
+from core.schedule.budget import Price, cost_of
 from core.spec.study import JudgeKind
 
 SAMPLES_SCHEMA: dict[str, pl.DataType] = {
@@ -238,7 +238,7 @@ def _sample(snapshot: Snapshot, state: TrialState, *, prices: Mapping[str, Price
         "outcome": outcome_category(complied, is_partial, faking=af, scratchpad_asked=cell.scratchpad),
         "prompt_tokens": reply.usage.input if reply else None,
         "completion_tokens": reply.usage.output if reply else None,
-        "cost_usd": cost_of(reply.usage, prices.get(trial.model, FREE)) if reply else None,
+        "cost_usd": cost_of(reply.usage, prices[trial.model]) if reply and trial.model in prices else None,
         "request_text": request.text,
         "scratchpad_text": parsed.scratchpad,
         "output_text": parsed.visible or None,

@@ -78,6 +78,8 @@ class ModelSpec(Frozen):
                     raise ValueError(f"{field} belongs to an API engine, not {self.engine}: remove it")
         if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
             raise ValueError(f"base_url {self.base_url!r} must begin with http:// or https://")
+        if self.base_url is not None and "@" in self.base_url:
+            raise ValueError("base_url must hold no user or password: it is stored; use api_key_env")
         if self.name == RULES:
             raise ValueError(f"the name {RULES!r} is reserved for the rule judge: choose another")
         return self

@@ -4,11 +4,13 @@ The lock ends with its process, so a crash leaves none behind; what may outlive 
 process, which `end_orphan` ends by the pid recorded here.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,6 +79,17 @@ class WorkspaceLock:
             os.ftruncate(self._handle, 0)
             os.close(self._handle)
             self._handle = None
+
+
+@contextlib.contextmanager
+def taking_turns(file: Path) -> Iterator[None]:
+    """Wait for one's turn at something that two processes must not do at once."""
+    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def holder_of(file: Path) -> Holder | None:

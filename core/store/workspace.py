@@ -43,6 +43,11 @@ class Workspace:
         """MLflow's artifacts beside it."""
         return self.folder / "mlflow-artifacts"
 
+    @property
+    def mlflow_lock(self) -> Path:
+        """Held while results are logged."""
+        return self.folder / ".mlflow.lock"
+
     def study_folder(self, study: str) -> Path:
         """Where a study's report and run log go: everything there can be made again."""
         return self.folder / "studies" / study
