@@ -8,6 +8,7 @@ EvaluationError
 │   └── WorkspaceError    the workspace: not writable, locked, newer schema, another study of that name
 ├── EngineError           an engine could not be started or reached
 ├── StoreError            a commit or a read of the tables failed
+├── RunError              a process of the run itself ended: what is stored is kept, the same command goes on
 └── TrackingError         a tracking server could not be reached or did not take the results
 """
 
@@ -42,6 +43,10 @@ class EngineError(EvaluationError):
 
 class StoreError(EvaluationError):
     """The tables could not be written or read."""
+
+
+class RunError(EvaluationError):
+    """A run lost its journal or its dispatcher; what was acknowledged is stored and the same command goes on."""
 
 
 class TrackingError(EvaluationError):

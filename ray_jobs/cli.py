@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from core.errors import EngineError, InputError, StoreError
+from core.errors import EngineError, InputError, RunError, StoreError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except (InputError, EngineError) as error:
         return _complain(error, code=2)
-    except StoreError as error:
+    except (StoreError, RunError) as error:
         return _complain(error, code=3)
     except (KeyboardInterrupt, click.Abort):
         return _complain("stopped: what was stored is kept, the same command goes on", code=3)

@@ -5,6 +5,7 @@ stops with its reason while the others finish.
 """
 
 import contextlib
+import itertools
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,18 +14,20 @@ from typing import Any
 
 import ray
 
-from core.errors import EngineError
+from core.engines.engine import EngineFacts
+from core.errors import EngineError, RunError
 from core.plan.snapshot import Snapshot
 from core.schedule.budget import Price
 from core.schedule.lanes import Lane
 from core.schedule.progress import RunProgress
 from core.store.lock import this_process
+from core.store.tables import snapshot_row
 from core.store.workspace import Workspace
 from ray_jobs.dispatcher import DispatcherActor
 from ray_jobs.engine_actor import EngineActor
 from ray_jobs.journal_actor import JournalActor
 from ray_jobs.outbox import RunLabels
-from ray_jobs.ray_failures import ACTOR_GONE, wait_for
+from ray_jobs.ray_failures import ACTOR_GONE, GOES_ON, LOST_PEER, first_line, wait_for
 
 WATCH_EVERY_S = 0.5
 
@@ -79,17 +82,11 @@ class Crew:
         self._journal = journal
         self._posts: dict[Any, _Post] = {}
         self._restarts: dict[str, int] = {}
+        self._serial = itertools.count()
+        self._is_draining = False
         what = f"run {snapshot.spec.study}"
         wait_for(self._journal.open.remote(what, driver=this_process(), scratch=scratch))
-        if assignment.is_new:
-            row = {
-                "kind": "snapshot",
-                "study": snapshot.spec.study,
-                "study_digest": snapshot.study_digest,
-                "run_id": assignment.run_id,
-                "body": snapshot.to_json(),
-            }
-            wait_for(self._journal.append_study.remote(row))
+        self._journal_end: Any = self._journal.closed.remote()
         self._dispatcher: Any = DispatcherActor.options(num_cpus=0, max_concurrency=1000).remote(
             ray.put(snapshot),
             workspace.folder,
@@ -102,36 +99,55 @@ class Crew:
         )
 
     def start_engines(self) -> dict[str, str]:
-        """Open one engine per replica; lane name → engine version. EngineError where one can't be opened."""
-        hired = [self._hire(lane, number) for lane in self._assignment.lanes for number in range(lane.replicas)]
-        facts = wait_for([post.actor.start.remote() for post in hired])
+        """Open one engine per replica; lane name → engine version. EngineError where one can't be opened.
+
+        Only then a new snapshot is stored: an engine argument that does not work can be mended without a trace.
+        """
+        hired = [self._hire(lane) for lane in self._assignment.lanes for _ in range(lane.replicas)]
+        starts = [(post, post.actor.start.remote()) for post in hired]
+        versions = {post.lane.name: _started(post, reference).version for post, reference in starts}
+        if self._assignment.is_new:
+            row = snapshot_row(self._assignment.snapshot, run_id=self._assignment.run_id)
+            wait_for(self._journal.append_study.remote(row))
         for post in hired:
             self._serve(post)
-        return {post.lane.name: each.version for post, each in zip(hired, facts, strict=True)}
+        return versions
 
     def watch(self, show: Show) -> WatchEnd:
-        """Until nothing more can be called. The first Ctrl-C lets what is in flight land, the second raises."""
+        """Until nothing more can be called. The first Ctrl-C lets what is in flight land, the second raises.
+
+        RunError where the journal or the dispatcher is gone, StoreError where the journal can't write.
+        """
         with _interrupts() as pressed:
-            was_interrupted = False
-            while self._posts:
-                if pressed and not was_interrupted:
-                    was_interrupted = True
-                    wait_for(self._dispatcher.drain.remote())
-                if len(pressed) > 1:
-                    raise KeyboardInterrupt
-                ready, _ = ray.wait(list(self._posts), num_returns=1, timeout=WATCH_EVERY_S)
-                for ended in ready:
-                    self._relieve(self._posts.pop(ended), ended)
-                show(wait_for(self._dispatcher.progress.remote()))
-            return WatchEnd(wait_for(self._dispatcher.progress.remote()), was_interrupted)
+            try:
+                while self._posts:
+                    if pressed and not self._is_draining:
+                        self._is_draining = True
+                        wait_for(self._dispatcher.drain.remote())
+                    if len(pressed) > 1:
+                        raise KeyboardInterrupt
+                    self._await_an_end()
+                    show(wait_for(self._dispatcher.progress.remote()))
+                return WatchEnd(wait_for(self._dispatcher.progress.remote()), self._is_draining)
+            except ACTOR_GONE as error:
+                raise RunError(f"{LOST_PEER} ({first_line(error)}): {GOES_ON}") from None
 
     def dismiss(self) -> None:
         """Commit what is left and release the workspace."""
         with contextlib.suppress(*ACTOR_GONE):
             wait_for(self._journal.close.remote())
 
-    def _hire(self, lane: Lane, number: int) -> _Post:
-        owner = f"{lane.name}.{number}"
+    def _await_an_end(self) -> None:
+        """Wait a moment for an engine to end its work, or for the journal to die: without it no call may be made."""
+        ready, _ = ray.wait([self._journal_end, *self._posts], num_returns=1, timeout=WATCH_EVERY_S)
+        for ended in ready:
+            if ended == self._journal_end:
+                wait_for(ended)
+            else:
+                self._relieve(self._posts.pop(ended), ended)
+
+    def _hire(self, lane: Lane) -> _Post:
+        owner = f"{lane.name}.{next(self._serial)}"
         is_local = lane.entry.engine == "vllm"
         actor = EngineActor.options(
             num_cpus=1 if is_local else 0, num_gpus=lane.gpus_per_replica, max_concurrency=1000
@@ -150,15 +166,25 @@ class Crew:
             wait_for(ended)
             return
         except (EngineError, *ACTOR_GONE) as error:
-            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+            reason = first_line(error)
         ray.kill(post.actor)
         wait_for(self._dispatcher.give_back.remote(post.owner, f"its engine died: {reason}"))
         restarts = self._restarts[post.lane.name] = self._restarts.get(post.lane.name, 0) + 1
         if restarts > MOST_RESTARTS:
             wait_for(self._dispatcher.stop_lane.remote(post.lane.name, f"its engine died {restarts} times: {reason}"))
-        else:
-            number = self._assignment.lanes.index(post.lane) * 1000 + restarts
-            self._serve(self._hire(post.lane, number))
+        elif not self._is_draining:
+            self._serve(self._hire(post.lane))
+
+
+def _started(post: _Post, reference: Any) -> EngineFacts:
+    try:
+        facts: EngineFacts = wait_for(reference)
+    except ACTOR_GONE as error:
+        raise EngineError(
+            f"models[{post.lane.name}]: its engine's process ended while it started ({first_line(error)}): "
+            "most often memory ran out: lower engine_args.max_model_len or max_num_seqs, or choose a smaller model"
+        ) from None
+    return facts
 
 
 @contextlib.contextmanager

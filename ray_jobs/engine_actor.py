@@ -32,22 +32,34 @@ class EngineWorker:
         self._owner = owner
         self._labels = labels
         self._calls: set[asyncio.Task[None]] = set()
+        self._is_started = False
         self._is_dead = False
 
     async def start(self) -> EngineFacts:
         """Open the engine. EngineError where it can't be."""
-        return await self._engine.start()
+        facts = await self._engine.start()
+        self._is_started = True
+        return facts
 
     async def serve(self, *, dispatcher: Any, journal: Any) -> None:
-        """Work until the dispatcher says it is over. EngineError when the engine has died: replace the actor."""
+        """Work until the dispatcher says it is over, in a replacement after opening the engine.
+
+        EngineError when the engine has died: replace the actor.
+        """
+        if not self._is_started:
+            await self.start()
         outbox = Outbox(journal=journal, dispatcher=dispatcher, labels=self._labels)
         try:
             await self._work(dispatcher, outbox)
         finally:
-            if self._calls:
-                await asyncio.wait(self._calls, timeout=DRAIN_S if self._is_dead else None)
-            await outbox.close()
-            await self._engine.close()
+            # replies that can't be stored any more are not worth waiting for
+            patience = 0.0 if outbox.has_failed else DRAIN_S if self._is_dead else None
+            try:
+                if self._calls:
+                    await asyncio.wait(self._calls, timeout=patience)
+                await outbox.close()
+            finally:
+                await self._engine.close()
         if self._is_dead:
             raise EngineError(f"the engine of {self._lane.name} died")
 

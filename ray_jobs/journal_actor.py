@@ -1,7 +1,6 @@
 """The one writer of a workspace: holds its lock, commits in groups, acknowledges after the commit is on disk."""
 
 import asyncio
-import time
 from typing import Any
 
 import ray
@@ -28,6 +27,7 @@ class Journal:
         self._acknowledge: list[asyncio.Future[None]] = []
         self._known: set[str] = set()
         self._committing: asyncio.Task[None] | None = None
+        self._closed = asyncio.Event()
         self.commits = 0
 
     async def open(self, what: str, *, driver: tuple[int, float], scratch: str | None) -> None:
@@ -39,7 +39,12 @@ class Journal:
         self._known = self._workspace.known_digests()
 
     async def append(self, calls: list[dict[str, Any]], texts: dict[str, str]) -> None:
-        """Store rows of `calls` and the texts they refer to; returns when both are on disk."""
+        """Store rows of `calls` and the texts they refer to; returns when both are on disk.
+
+        StoreError where that failed, or after `close`: without the lock nothing is written.
+        """
+        if self._closed.is_set():
+            raise StoreError("the journal is closed: this reply is not stored")
         self._calls.extend(calls)
         self._texts.update({digest: text for digest, text in texts.items() if digest not in self._known})
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -54,28 +59,31 @@ class Journal:
 
     async def close(self) -> None:
         """Commit what is left and release the lock."""
+        self._closed.set()
         if self._committing is not None:
             await self._committing
         self._lock.release()
 
+    async def closed(self) -> None:
+        """Returns after `close`. Whoever waits for it learns at once when this process dies."""
+        await self._closed.wait()
+
     async def _commit_groups(self) -> None:
         while self._acknowledge:
-            began = time.monotonic()
             await asyncio.sleep(COMMIT_EVERY_S)
             calls, self._calls = self._calls, []
             texts, self._texts = self._texts, {}
             acknowledge, self._acknowledge = self._acknowledge, []
             try:
                 await self._commit(calls, texts)
-            except StoreError as error:
+            except BaseException as error:  # noqa: BLE001 - the senders wait for word, even of a panic in Rust
                 for waiting in acknowledge:
-                    waiting.set_exception(StoreError(str(error)))
+                    waiting.set_exception(StoreError(str(error) or type(error).__name__))
                 continue
             self._known.update(texts)
             self.commits += 1
             for waiting in acknowledge:
                 waiting.set_result(None)
-            del began
 
     async def _commit(self, calls: list[dict[str, Any]], texts: dict[str, str]) -> None:
         rows = [{"digest": digest, "text": text} for digest, text in texts.items()]

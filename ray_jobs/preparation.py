@@ -6,6 +6,7 @@ Nothing is written here; every mistake in the input is an InputError.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from core.engines.stand_in.behaviour import load_behaviour
@@ -59,16 +60,18 @@ class Prepared:
 
 def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) -> Prepared:
     """Resolve a study file, or the stored study of that name."""
+    workspace.check_version()
     path = Path(study)
+    requests = None
     if path.is_file() or path.suffix in (".yaml", ".yml") or os.sep in study:
         spec, folder = load_study(path, overrides=overrides), path.resolve().parent
     else:
         stored = stored_snapshot(study, workspace=workspace)
         if overrides:
             raise SpecError("--set: a stored study can't be overridden: give the study file")
-        spec, folder = stored.spec, Path.cwd()
+        spec, folder, requests = stored.spec, Path.cwd(), stored.requests
     behaviours = behaviour_digests(spec)
-    snapshot = build_snapshot(spec, folder=folder, behaviours=behaviours)
+    snapshot = build_snapshot(spec, folder=folder, behaviours=behaviours, requests=requests)
     counters = {}
     for model in spec.models:
         counter = local_counter(locate_weights(model.model).path) if model.engine == "vllm" else None
@@ -124,22 +127,39 @@ def check_contexts(prepared: Prepared) -> list[str]:
             f"do not fit its context of {check.context_length}"
         )
         if check.is_exact:
-            raise SpecError(f"{text}: lower sampling.max_tokens, or raise engine_args.max_model_len")
+            is_request = check.prompt_tokens >= (check.context_length or 0)
+            fix = "shorten the longest request" if is_request else "lower sampling.max_tokens"
+            raise SpecError(f"{text}: {fix}, or raise engine_args.max_model_len as far as the model allows")
         warnings.append(f"{text} (estimated)")
     return warnings
 
 
 def check_keys(prepared: Prepared) -> None:
-    """SpecError where the variable that holds a key is unset. A stand-in needs none."""
+    """SpecError where the variable that holds a key is unset, or holds what is none. A stand-in needs none."""
     for model in prepared.spec.models:
-        if (
-            model.engine in ("openai", "anthropic")
-            and model.stand_in is None
-            and not os.environ.get(model.key_variable)
-        ):
+        if model.engine not in ("openai", "anthropic") or model.stand_in is not None:
+            continue
+        key = os.environ.get(model.key_variable)
+        if not key:
             raise SpecError(
                 f"models[{model.name}].api_key_env: the variable {model.key_variable} is not set: "
                 f"export {model.key_variable}=…, or name another"
+            )
+        if not (key.isascii() and key.isprintable() and " " not in key):
+            # no HTTP header can carry it: every call would fail as if the network did
+            raise SpecError(
+                f"models[{model.name}].api_key_env: what {model.key_variable} holds is no key "
+                "(a space, a line break or a letter that is not ASCII): set it again"
+            )
+
+
+def check_engines(prepared: Prepared) -> None:
+    """SpecError where a local engine is asked for and not installed on this machine."""
+    for model in prepared.spec.models:
+        if model.engine == "vllm" and find_spec("vllm") is None:
+            raise SpecError(
+                f"models[{model.name}].engine: vLLM is not installed here: `make env` installs it where it has a "
+                "build, or use another engine (`afgap run ray_jobs/studies/stand-in.yaml` needs none)"
             )
 
 

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import click
-from tracking.run_facts import collect_run_facts
 
 from core.analyse.analysis import Analysis
 from core.errors import WorkspaceError
 from core.store.workspace import Workspace
 from ray_jobs.preparation import stored_snapshot
 from ray_jobs.results import analyse_stored, export_tables, publish
+from tracking.banners import banners
+from tracking.run_facts import collect_run_facts
 from tracking.terminal import console, print_results
 
 
@@ -21,7 +22,7 @@ def analyse_command(*, study: str, workspace: Path, as_json: bool) -> int:
         tables = {name: analysis.tables[name].to_dicts() for name in ("rates", "gaps", "outcomes")}
         click.echo(json.dumps({"study": analysis.facts.study, "study_digest": analysis.facts.study_digest, **tables}))
         return 0
-    print_results(console(), analysis)
+    print_results(console(), analysis, banners=banners(analysis))
     return 0
 
 

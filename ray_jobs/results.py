@@ -47,12 +47,15 @@ def list_prices(spec: StudySpec) -> dict[str, Price]:
 
 
 def publish(analysis: Analysis, *, workspace: Workspace, facts: RunFacts, warn: Callable[[str], None]) -> Published:
-    """Write the report and log to MLflow. A tracking server that is away costs a warning, not the results."""
+    """Write the report and log to MLflow. A tracking server that is away costs a warning, not the results.
+
+    WorkspaceError where the workspace can't be written.
+    """
     study = analysis.snapshot.spec.study
-    report = write_report(analysis, workspace.study_folder(study), run_facts=facts)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.mlflow_database}"
     root = None if os.environ.get("MLFLOW_TRACKING_URI") else str(workspace.mlflow_artifacts)
     try:
+        report = write_report(analysis, workspace.study_folder(study), run_facts=facts)
         # two processes that make MLflow's database at once tear it
         with taking_turns(workspace.mlflow_lock):
             link = log_analysis(
@@ -61,6 +64,11 @@ def publish(analysis: Analysis, *, workspace: Workspace, facts: RunFacts, warn: 
     except TrackingError as error:
         warn(f"MLflow did not take the results ({error}): `afgap report {study}` sends them again")
         return Published(report, shown_uri(uri), None)
+    except OSError as error:
+        raise WorkspaceError(
+            f"{workspace.folder}: the results of {study!r} can't be written there ({error}): make it writable; "
+            f"the replies are kept, `afgap report {study}` goes on"
+        ) from None
     return Published(report, shown_uri(uri), link.run_id)
 
 
@@ -76,5 +84,5 @@ def export_tables(analysis: Analysis, folder: Path) -> list[Path]:
             scratch.replace(path)
             paths.append(path)
     except OSError as error:
-        raise WorkspaceError(f"--to {folder}: can't be written: {error.strerror}: name another folder") from None
+        raise WorkspaceError(f"--to {folder}: can't be written: {error.strerror or error}: name another folder") from None
     return paths

@@ -10,23 +10,21 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-import polars as pl
-
 from core.engines.server_check import check_server
 from core.engines.stand_in.process import start_stand_in
 from core.plan.next_calls import trial_state
-from core.plan.records import Reply
 from core.plan.snapshot import Snapshot
 from core.plan.targets import normalised_url
-from core.schedule.budget import FREE, cost_of
-from core.schedule.lanes import Lane
+from core.schedule.lanes import Lane, check_room
 from core.schedule.progress import RunProgress
-from core.store.fold import fold_outcomes, owed_again
-from core.store.lock import end_orphan
+from core.store.fold import owed_again
+from core.store.lock import WorkspaceLock, end_orphan
+from core.store.tables import snapshot_row
 from core.store.workspace import Workspace
 from ray_jobs.cluster import ray_session, remove_scratch
 from ray_jobs.crew import Assignment, Crew, Show, WatchEnd
-from ray_jobs.preparation import Prepared, check_keys, check_prices, reconcile
+from ray_jobs.preparation import Prepared, check_engines, check_keys, check_prices, reconcile
+from ray_jobs.spending import settled_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +76,8 @@ def run_study(
     """Make every call that is owed. InputError before anything is written, where the input is wrong."""
     began = time.monotonic()
     check_keys(prepared)
+    if options.address is None:
+        check_engines(prepared)
     check_prices(prepared)
     workspace.check()
     if workspace.exists:
@@ -94,6 +94,8 @@ def run_study(
             replace(prepared, snapshot=snapshot), workspace, options,
             run_id=run_id, is_new=stored is None, limit=limit, labels=work.labels, show=show, say=say,
         )  # fmt: skip
+    elif stored is None:
+        store_snapshot(snapshot, workspace=workspace, run_id=run_id)
     left = owed_work(snapshot, workspace=workspace, limit=limit, retry_failed=False)
     return RunEnd(
         snapshot=snapshot,
@@ -134,18 +136,14 @@ def owed_work(snapshot: Snapshot, *, workspace: Workspace, limit: int, retry_fai
     return OwedWork(complete, frozenset(labels))
 
 
-def settled_usd(prepared: Prepared, *, workspace: Workspace) -> float:
-    """What the study's own runs have spent: each reply once, and reserves of attempts that may have been billed."""
-    if not workspace.exists:
-        return 0.0
-    events = workspace.read("calls", where=pl.col("study") == prepared.spec.study)
-    labels = dict(zip(events["call_id"], events["model"], strict=True))
-    prices = prepared.prices
-    spent = 0.0
-    for call_id, outcome in fold_outcomes(events).items():
-        if isinstance(outcome, Reply):
-            spent += cost_of(outcome.usage, prices.get(labels[call_id], FREE)) or 0.0
-    return spent
+def store_snapshot(snapshot: Snapshot, *, workspace: Workspace, run_id: str) -> None:
+    """Store a snapshot that makes no call owed, such as one with a judge less. WorkspaceError where a run is on."""
+    lock = WorkspaceLock(workspace.lock_file)
+    lock.take(f"run {snapshot.spec.study}")
+    try:
+        workspace.append("studies", [snapshot_row(snapshot, run_id=run_id)])
+    finally:
+        lock.release()
 
 
 def _make_calls(
@@ -154,9 +152,10 @@ def _make_calls(
 ) -> WatchEnd:  # fmt: skip
     with contextlib.ExitStack() as stack:
         ready = _with_servers(prepared, stack, labels=labels, say=say)
-        local = sum(1 for model in prepared.spec.models if model.engine == "vllm")
+        local = sum(lane.replicas for lane in ready.lanes(gpus=0) if lane.entry.engine == "vllm")
         session = stack.enter_context(ray_session(options.address, least_cpus=local))
         lanes = tuple(lane for lane in ready.lanes(gpus=session.gpus) if labels & set(lane.labels))
+        check_room(lanes, cpus=session.cpus, gpus=session.gpus)
         assignment = Assignment(
             snapshot=prepared.snapshot,
             is_new=is_new,
@@ -165,7 +164,7 @@ def _make_calls(
             stand_in_digests=_stand_in_digests(prepared, lanes),
             prices=prepared.prices,
             budget_usd=prepared.spec.budget.usd,
-            settled_usd=settled_usd(prepared, workspace=workspace),
+            settled_usd=settled_usd(prepared.spec.study, workspace=workspace, prices=prepared.prices),
             trial_limit=limit,
             retry_failed=options.retry_failed,
         )

@@ -1,18 +1,21 @@
 """`afgap run`: run what is owed, then analyse, log and report what is stored, complete or not."""
 
+import contextlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from tracking.run_facts import collect_run_facts
 
 from core.analyse.analysis import Analysis
 from core.store.workspace import Workspace
 from ray_jobs.preparation import Prepared, check_contexts, prepare
 from ray_jobs.results import Published, analyse_stored, publish
 from ray_jobs.run import RunEnd, RunOptions, run_study, trial_limit
+from tracking.banners import banners
 from tracking.progress import ProgressDisplay
+from tracking.run_facts import collect_run_facts
 from tracking.terminal import console, print_results
 
 
@@ -37,7 +40,9 @@ def run_command(
     with ProgressDisplay(out, calls_expected=_calls_expected(prepared, limit=limit), is_quiet=quiet) as display:
         for warning in warnings:
             display.say(f"warning: {warning}")
-        end = run_study(prepared, workspace=held, options=options, show=display.show, say=display.say)
+        # Ray tells of a process that died on stdout, whatever its log settings: there it would spoil the JSON
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            end = run_study(prepared, workspace=held, options=options, show=display.show, say=display.say)
     analysis = analyse_stored(end.snapshot, workspace=held, spec=prepared.spec)
     if analysis.samples.is_empty():
         _explain_end(end, print_line=lambda text: click.echo(text, err=True))
@@ -49,7 +54,7 @@ def run_command(
     if as_json:
         click.echo(json.dumps(_facts(end, analysis, published), indent=1))
     elif not quiet:
-        print_results(out, analysis)
+        print_results(out, analysis, banners=banners(analysis))
         _explain_end(end, print_line=display.say)
         _say_where(published, display=display)
     return end.exit_code
@@ -73,7 +78,7 @@ def _explain_end(end: RunEnd, *, print_line: object) -> None:
 
 def _say_where(published: Published, *, display: ProgressDisplay) -> None:
     if published.mlflow_run_id is not None:
-        display.say(f"mlflow: mlflow ui --backend-store-uri {published.tracking_uri}")
+        display.say(f"mlflow: mlflow ui --workers 1 --backend-store-uri {published.tracking_uri}")
     display.say(f"report: {published.report}")
 
 

@@ -17,6 +17,7 @@ from core.store.lock import holder_of
 from core.store.workspace import Workspace
 from ray_jobs.preparation import stored_snapshot
 from ray_jobs.results import list_prices
+from ray_jobs.spending import settled_usd
 from tracking.terminal import console, print_status, usd
 
 
@@ -54,13 +55,7 @@ def show_status(*, study: str | None, workspace: Path, as_json: bool) -> int:
 
 def _study_facts(snapshot: Snapshot, *, workspace: Workspace) -> dict[str, object]:
     stages, complete = stage_status(snapshot, workspace=workspace)
-    events = workspace.call_facts(snapshot.spec.study)
-    prices = list_prices(snapshot.spec)
-    spent = 0.0
-    for row in events.filter(events["event"] == "reply").unique("call_id").iter_rows(named=True):
-        price = prices.get(row["model"])
-        if price is not None:
-            spent += (row["input_tokens"] or 0) * price.input + (row["output_tokens"] or 0) * price.output
+    spent = settled_usd(snapshot.spec.study, workspace=workspace, prices=list_prices(snapshot.spec))
     return {
         "study": snapshot.spec.study,
         "study_digest": snapshot.study_digest,

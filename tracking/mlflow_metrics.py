@@ -8,8 +8,8 @@ import polars as pl
 
 from core.analyse.analysis import Analysis
 from core.plan.snapshot import Snapshot
+from tracking.banners import is_tiny
 from tracking.labels import has_one_setting, headline_rows, is_primary
-from tracking.report import is_tiny
 from tracking.run_facts import RunFacts
 
 MOST_METRICS = 500

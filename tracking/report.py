@@ -4,7 +4,7 @@ What models wrote is escaped and never evaluated. The same analysis and run fact
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from core.analyse.analysis import Analysis
 from core.plan.snapshot import Snapshot
+from tracking.banners import banners
 from tracking.figures import Drawing, draw_figures, for_page
 from tracking.labels import (
     FLAG_WORDS,
@@ -22,7 +23,6 @@ from tracking.labels import (
     headline_rows,
     judge_words,
     setting_label,
-    some_of,
 )
 from tracking.report_tables import (
     PageTable,
@@ -39,13 +39,6 @@ from tracking.terminal import DECISIONS, duration, percent
 from tracking.transcripts import selection_rule, transcripts
 
 _TEMPLATE = "report.html.j2"
-
-
-class Banner(NamedTuple):
-    """A reservation that no reader may miss."""
-
-    title: str
-    text: str
 
 
 class Answer(NamedTuple):
@@ -109,49 +102,6 @@ def render_report(analysis: Analysis, drawings: tuple[Drawing, ...], *, run_fact
         templates=[Fact(name, digest) for name, digest in sorted(analysis.snapshot.templates.items())],
         versions=[Fact(name, version) for name, version in sorted(run_facts.versions.items())],
     )
-
-
-def banners(analysis: Analysis) -> Iterator[Banner]:
-    """Every reservation that holds, the gravest first."""
-    snapshot = analysis.snapshot
-    simulated = _flagged(snapshot, "simulated")
-    if simulated or "simulated" in analysis.samples["provenance"]:
-        yield Banner(
-            "Simulated results",
-            f"A script wrote the replies of {some_of(simulated) or 'some calls'}. These numbers say nothing about any "
-            "model.",
-        )
-    if "imported" in analysis.samples["provenance"]:
-        yield Banner("Imported transcripts", "Some replies were made elsewhere and brought in as they were.")
-    if "partial" in analysis.facts.flags:
-        yield Banner(
-            "Partial run",
-            f"{analysis.samples.height:,} of {len(snapshot.trials):,} planned replies are there. The same command "
-            "goes on; numbers will change.",
-        )
-    tiny = is_tiny(snapshot)
-    if tiny:
-        yield Banner(
-            "Tiny model",
-            f"{some_of(tiny)}: the bundled SmolLM2-135M is too small to follow the scenario or to judge. It shows "
-            "that the measurement runs, not how language models behave.",
-        )
-    yield Banner(
-        "Judges not validated",
-        "No judge was compared with labels by people. How often it is wrong is unknown, and its errors are in every "
-        "rate and gap below.",
-    )
-    unpinned = _flagged(snapshot, "unpinned")
-    if unpinned:
-        yield Banner(
-            "Unpinned models",
-            f"{some_of(unpinned)}: the name names no fixed version, so the same study may meet another model later.",
-        )
-
-
-def is_tiny(snapshot: Snapshot) -> list[str]:
-    """Labels of the entries that run on a bundled model."""
-    return [model.name for model in snapshot.spec.models if model.model.startswith("bundled:")]
 
 
 def answers(analysis: Analysis) -> list[Answer]:
@@ -251,10 +201,6 @@ def _sizes(snapshot: Snapshot) -> list[Fact]:
             f"{spec.sampling.repeats:,} per request and condition",
         ),
     ]
-
-
-def _flagged(snapshot: Snapshot, flag: str) -> list[str]:
-    return [label for label, flags in snapshot.flags.items() if flag in flags]
 
 
 def _printable(value: Any) -> Any:

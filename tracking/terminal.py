@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -13,6 +13,7 @@ from core.plan.estimate import StageEstimate
 
 if TYPE_CHECKING:  # a plan prints without loading the statistics, which take a second
     from core.analyse.analysis import Analysis
+    from tracking.banners import Banner
 
 DECISIONS = {
     "GAP": "gap",
@@ -63,8 +64,8 @@ def print_plan(out: Console, rows: Sequence[StageEstimate], *, notes: Sequence[s
         out.print(note, style="dim", soft_wrap=True)
 
 
-def print_results(out: Console, analysis: Analysis) -> None:
-    """The headline gap of every model, then the rates behind it."""
+def print_results(out: Console, analysis: Analysis, *, banners: Iterable[Banner]) -> None:
+    """The headline gap of every model with the rates behind it, then the reservations."""
     headline = analysis.gaps.filter(pl.col("family") == "headline").sort("model")
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
     for name in ("model", "pairs", "free", "paid", "gap", "95% interval", "p", "decision"):
@@ -81,6 +82,8 @@ def print_results(out: Console, analysis: Analysis) -> None:
             DECISIONS.get(row["decision"], row["decision"]),
         )
     out.print(table)
+    for banner in banners:
+        out.print(f"{banner.title}: {banner.text}", soft_wrap=True, markup=False)
 
 
 def _arm_rate(analysis: Analysis, gap: dict[str, object], condition: object) -> str:

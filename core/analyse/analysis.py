@@ -48,7 +48,7 @@ def analyse(
 ) -> Analysis:
     """Every table. `events`: the study's own rows of `calls`. Flag `partial` where trials are missing."""
     flags = _flags(snapshot, outcomes)
-    facts = study_facts(snapshot, outcomes, flags=flags)
+    facts = study_facts(snapshot, flags=flags)
     trials = trial_tables(snapshot, outcomes, facts, prices=prices)
     return Analysis(
         snapshot=snapshot,

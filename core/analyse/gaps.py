@@ -18,7 +18,7 @@ from core.analyse.measurements import Measurement, cell_table, cluster_codes, me
 from core.analyse.multiplicity import benjamini_hochberg, benjamini_yekutieli, holm
 from core.analyse.pair_moments import ArmCounts, Levels, PairMoments, pair_moments
 from core.analyse.paired_tests import tost_p
-from core.analyse.row_facts import Inherited, common_columns, inherited, table
+from core.analyse.row_facts import Origins, common_columns, table
 from core.analyse.study_facts import StudyFacts
 
 _ARM_COLUMNS = ("successes", "valid", "missed", "blocked")
@@ -48,7 +48,7 @@ def gaps(samples: pl.DataFrame, verdicts: pl.DataFrame, facts: StudyFacts) -> pl
     numbers = _number_columns(rows, facts)
     adjusted = _adjusted_columns(rows, facts)
     described = {row["cell_id"]: row for row in cells.iter_rows(named=True)}
-    origins = inherited(samples)
+    origins = Origins(samples, verdicts)
     records = [
         _record(row, {**numbers[at], **adjusted[at]}, described[row.pair.cell_a], origins, facts)
         for at, row in enumerate(rows)
@@ -172,11 +172,14 @@ def _record(
     row: _Row,
     computed: dict[str, float | bool | str | None],
     cell: dict[str, object],
-    origins: dict[tuple[str, str], Inherited],
+    origins: Origins,
     facts: StudyFacts,
 ) -> dict[str, object]:
     moments, judge, contrast = row.moments, row.measurement.judge, row.pair.contrast
-    arms = (origins.get((row.model, row.pair.cell_a)), origins.get((row.model, row.pair.cell_b)))
+    judges = row.measurement.decided_by(facts)
+    arms = [
+        each for cell_id in (row.pair.cell_a, row.pair.cell_b) for each in origins.of(row.model, cell_id, judges=judges)
+    ]
     judgement = decide(
         Evidence(
             gap=moments.gap,
@@ -193,7 +196,7 @@ def _record(
     )
     flags = (*judgement.flags, *_row_flags(moments, computed, facts))
     return {
-        **common_columns(facts, [arm for arm in arms if arm is not None], flags),
+        **common_columns(facts, arms, flags),
         **cell,
         **computed,
         "cell_id": row.pair.shared_id,

@@ -41,6 +41,11 @@ class Measurement:
     judge: JudgeFacts
     counts: pl.DataFrame
 
+    def decided_by(self, facts: StudyFacts) -> tuple[str, ...]:
+        """Names of the judges whose labels are in it: its own, and the compliance judge where that is crossed in."""
+        crossed = facts.primary("compliance") if self.metric in ("af_exec", "af_consider") else None
+        return (self.judge.name,) if crossed is None else (self.judge.name, crossed.name)
+
 
 def measurements(samples: pl.DataFrame, verdicts: pl.DataFrame, facts: StudyFacts) -> Iterator[Measurement]:
     """Every metric under every judge of its kind, the primary judge first.

@@ -12,7 +12,7 @@ import polars as pl
 from core.analyse.effective_counts import cluster_wilson, coarser_clusters, effective_rate
 from core.analyse.intervals import never_bound
 from core.analyse.measurements import Measurement, cell_table, cluster_codes, measurements
-from core.analyse.row_facts import CELL_SCHEMA, COMMON_SCHEMA, Inherited, common_columns, inherited, table
+from core.analyse.row_facts import CELL_SCHEMA, COMMON_SCHEMA, Inherited, Origins, common_columns, table
 from core.analyse.study_facts import StudyFacts
 
 RATES_SCHEMA: dict[str, pl.DataType] = {
@@ -73,14 +73,14 @@ def rates(samples: pl.DataFrame, verdicts: pl.DataFrame, facts: StudyFacts) -> p
     and for a repeated trial.
     """
     cells = {row["cell_id"]: row for row in cell_table(samples).iter_rows(named=True)}
-    origins = inherited(samples)
+    origins = Origins(samples, verdicts)
     rows: list[dict[str, object]] = []
     for measurement in measurements(samples, verdicts, facts):
         parts = measurement.counts.partition_by(["model", "cell_id"], as_dict=True, maintain_order=True)
         for (model, cell_id), counts in parts.items():
             estimate = estimate_rate(counts, conf=facts.conf, blocked_refuse=measurement.metric == "complied")
-            origin = origins[(str(model), str(cell_id))]
-            rows.append(_row(measurement, estimate, facts, model=str(model), cell=cells[cell_id], origin=origin))
+            sources = origins.of(str(model), str(cell_id), judges=measurement.decided_by(facts))
+            rows.append(_row(measurement, estimate, facts, model=str(model), cell=cells[cell_id], sources=sources))
     return table(rows, RATES_SCHEMA).sort("model", "cell_id", maintain_order=True)
 
 
@@ -144,13 +144,13 @@ def _row(
     *,
     model: str,
     cell: dict[str, object],
-    origin: Inherited,
+    sources: list[Inherited],
 ) -> dict[str, object]:
     judge = measurement.judge
     values = estimate._asdict()
     flags = values.pop("flags")
     return {
-        **common_columns(facts, [origin], flags),
+        **common_columns(facts, sources, flags),
         **cell,
         "model": model,
         "judge": judge.name,

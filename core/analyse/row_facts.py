@@ -41,11 +41,32 @@ class Inherited:
 
 def inherited(samples: pl.DataFrame) -> dict[GroupKey, Inherited]:
     """Per model and cell: the least real provenance and every flag of its samples."""
-    grouped = samples.group_by("model", "cell_id").agg(
-        pl.col("provenance").unique(), pl.col("flags").explode().drop_nulls().unique()
-    )
+    return {(model, cell): each for (model, cell), each in _inherited(samples, by=("model", "cell_id")).items()}
+
+
+class Origins:
+    """What a row that judges decided inherits: from their verdicts, or from the samples where they gave none.
+
+    A verdict is as real as the reply and the judge behind it, so a scripted judge marks its own rows and no other's.
+    """
+
+    def __init__(self, samples: pl.DataFrame, verdicts: pl.DataFrame) -> None:
+        cells = samples.select("trial_id", "cell_id")
+        placed = verdicts.select("trial_id", "model", "judge", "provenance", "flags").join(cells, on="trial_id")
+        self._by_judge = _inherited(placed, by=("model", "cell_id", "judge"))
+        self._by_cell = inherited(samples)
+
+    def of(self, model: str, cell_id: str, *, judges: Iterable[str]) -> list[Inherited]:
+        """Empty where the model has no sample in the cell."""
+        found = [self._by_judge[key] for judge in judges if (key := (model, cell_id, judge)) in self._by_judge]
+        cell = self._by_cell.get((model, cell_id))
+        return found or ([] if cell is None else [cell])
+
+
+def _inherited(rows: pl.DataFrame, *, by: tuple[str, ...]) -> dict[tuple[str, ...], Inherited]:
+    grouped = rows.group_by(*by).agg(pl.col("provenance").unique(), pl.col("flags").explode().drop_nulls().unique())
     return {
-        (row["model"], row["cell_id"]): Inherited(least_real(row["provenance"]), frozenset(row["flags"]))
+        tuple(row[name] for name in by): Inherited(least_real(row["provenance"]), frozenset(row["flags"]))
         for row in grouped.iter_rows(named=True)
     }
 

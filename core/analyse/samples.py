@@ -106,10 +106,9 @@ class TrialTables:
     verdicts: pl.DataFrame
 
 
-def study_facts(snapshot: Snapshot, outcomes: Mapping[str, Outcome], *, flags: Iterable[str]) -> StudyFacts:
+def study_facts(snapshot: Snapshot, *, flags: Iterable[str]) -> StudyFacts:
     """What the statistics need to know of a study. `flags` go on every row."""
     spec = snapshot.spec
-    own = {outcomes[trial.call_id].provenance for trial in snapshot.trials if trial.call_id in outcomes}
     judges = tuple(
         JudgeFacts(
             judge.name,
@@ -124,7 +123,6 @@ def study_facts(snapshot: Snapshot, outcomes: Mapping[str, Outcome], *, flags: I
         study=spec.study,
         study_digest=snapshot.study_digest,
         judges=judges,
-        provenance=least_real(own),
         flags=tuple(sorted(set(flags))),
         alpha=spec.analysis.alpha,
     )
@@ -138,14 +136,14 @@ def trial_tables(
     votes: list[dict[str, object]] = []
     verdicts: list[dict[str, object]] = []
     judges = {judge.name: judge for judge in snapshot.judges}
+    primaries = [judge.name for judge in snapshot.judges if judge.primary]
     for trial in snapshot.trials:
         if trial.call_id not in outcomes:
             continue
         state = trial_state(snapshot, trial, outcomes)
-        common = _common(snapshot, state, facts)
-        samples.append(common | _sample(snapshot, state, prices=prices))
+        samples.append(_common(snapshot, state, facts, judges=primaries) | _sample(snapshot, state, prices=prices))
         for name, draws in state.draws.items():
-            judged = common | _judged(trial, judges[name])
+            judged = _common(snapshot, state, facts, judges=[name]) | _judged(trial, judges[name])
             votes.extend(
                 judged
                 | {
@@ -161,6 +159,7 @@ def trial_tables(
                 for draw in draws
             )
         for name, verdict in state.verdicts.items():
+            common = _common(snapshot, state, facts, judges=[name])
             verdicts.append(common | _judged(trial, judges[name]) | _verdict(verdict))
     return TrialTables(table(samples, SAMPLES_SCHEMA), table(votes, VOTES_SCHEMA), table(verdicts, VERDICTS_SCHEMA))
 
@@ -188,15 +187,18 @@ def spend_table(events: pl.DataFrame, facts: StudyFacts, *, prices: Mapping[str,
     ).select(list(SPEND_SCHEMA))  # fmt: skip
 
 
-def _common(snapshot: Snapshot, state: TrialState, facts: StudyFacts) -> dict[str, object]:
+def _common(snapshot: Snapshot, state: TrialState, facts: StudyFacts, *, judges: Iterable[str]) -> dict[str, object]:
+    """The common columns of a row that rests on the trial's reply and on these judges' draws."""
     assert state.generation is not None
+    replies = (draw.reply for judge in judges for draw in state.draws.get(judge, ()))
+    provenance = least_real([state.generation.provenance, *(reply.provenance for reply in replies if reply)])
     own = set(snapshot.flags.get(state.trial.model, ())) - {"simulated"}
-    if state.generation.provenance == "simulated":
+    if provenance == "simulated":
         own.add("simulated")
     return {
         "study": facts.study,
         "study_digest": facts.study_digest,
-        "provenance": state.generation.provenance,
+        "provenance": provenance,
         "flags": sorted({*facts.flags, *own}),
     }
 

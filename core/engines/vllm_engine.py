@@ -7,6 +7,7 @@ and shares prefixes itself.
 import contextlib
 import os
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from core.engines.bundled_model import prepare_bundled_model
@@ -30,19 +31,12 @@ class VllmEngine:
     async def start(self) -> EngineFacts:
         """Load the weights. EngineError with the engine's own last words where that fails."""
         source = self._entry.model
-        place = _locate(source)
-        _quiet_environment(is_local=place.is_local)
+        arguments = vllm_arguments(source, self._entry.engine_args)
         from vllm import AsyncEngineArgs, __version__
-        from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        arguments: dict[str, Any] = {"model": place.model, "revision": place.revision, "enable_prefix_caching": True}
-        if current_platform.is_cpu():
-            arguments["gpu_memory_utilization"] = CPU_MEMORY_SHARE
-            _bind_all_cores()
-        arguments.update(self._entry.engine_args)
         try:
-            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(disable_log_stats=True, **arguments))
+            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
             self._tokenizer = self._engine.get_tokenizer()
         except Exception as error:  # noqa: BLE001 - vLLM raises anything here; it must arrive as one picklable error
             raise EngineError(
@@ -113,6 +107,24 @@ class VllmEngine:
         is_refused = isinstance(error, (ValueError, TypeError))
         kind = "engine_dead" if is_dead else "invalid" if is_refused else "transient"
         return Failure(call.call_id, kind, f"{type(error).__name__}: {error}", attempts=attempt)  # type: ignore[arg-type]
+
+
+def vllm_arguments(source: str, engine_args: Mapping[str, Any]) -> dict[str, Any]:
+    """What vLLM is given for a model entry, and the environment set for it; call it before vLLM is imported."""
+    place = _locate(source)
+    _quiet_environment(is_local=place.is_local)
+    from vllm.platforms import current_platform
+
+    arguments: dict[str, Any] = {
+        "model": place.model,
+        "revision": place.revision,
+        "enable_prefix_caching": True,
+        "disable_log_stats": True,
+    }
+    if current_platform.is_cpu():
+        arguments["gpu_memory_utilization"] = CPU_MEMORY_SHARE
+        _bind_all_cores()
+    return {**arguments, **engine_args}
 
 
 class _Place(NamedTuple):

@@ -14,15 +14,17 @@ from core.scenario.requests import Request, load_requests
 from core.spec.study import StudySpec
 
 
-def build_snapshot(spec: StudySpec, *, folder: Path, behaviours: dict[str, str]) -> Snapshot:
+def build_snapshot(
+    spec: StudySpec, *, folder: Path, behaviours: dict[str, str], requests: tuple[Request, ...] | None = None
+) -> Snapshot:
     """Resolve a study. `folder` is where relative request paths start; `behaviours` maps the label of each
-    scripted or stand-in entry to its behaviour's digest.
+    scripted or stand-in entry to its behaviour's digest; `requests`: those of a stored study, whose file may be gone.
 
     SpecError, RequestSetError or TemplateError where something that the study names is not there or is wrong.
     """
     cells = expand_grid(spec.grid)
     check_cells(cells)
-    requests = load_requests(spec.requests, folder=folder)
+    requests = load_requests(spec.requests, folder=folder) if requests is None else requests
     judges = judge_definitions(spec)
     targets = {model.name: target_digest(model, behaviour_digest=behaviours.get(model.name)) for model in spec.models}
     templates: dict[str, str] = {}

@@ -119,10 +119,13 @@ def context_checks(
     snapshot: Snapshot, *, counters: Mapping[str, MessageCounter], contexts: Mapping[str, int | None]
 ) -> list[ContextCheck]:
     """The longest generation prompt of every model against its context length."""
-    longest = max(snapshot.requests, key=lambda request: len(request.text))
     checks = []
     for model in snapshot.spec.subjects:
         counter = counters.get(model.name)
+        # by tokens, not by characters: a short text in a rare script can be the longer one
+        longest = max(
+            snapshot.requests, key=lambda request: _count_messages((Message("user", request.text),), counter=counter)
+        )
         tokens = max(_count_messages(render_messages(cell, longest.text), counter=counter) for cell in snapshot.cells)
         limit = snapshot.spec.sampling.max_tokens
         checks.append(ContextCheck(model.name, tokens, limit, contexts[model.name], is_exact=counter is not None))

@@ -5,16 +5,21 @@ Uses the `tokenizers` package alone; without it, or without the model's files, t
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from core.errors import SpecError
 from core.scenario.message import Message
 
 MessageCounter = Callable[[tuple[Message, ...]], int]
 
 
 def local_counter(folder: Path | None) -> MessageCounter | None:
-    """A counter for the model in `folder`; None where its tokenizer or chat template is not at hand."""
+    """A counter for the model in `folder`; None where its tokenizer or chat template is not at hand.
+
+    SpecError where one of them can't be read; the counter raises it for a prompt that the chat template refuses.
+    """
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
     template = _chat_template(folder)
@@ -24,20 +29,41 @@ def local_counter(folder: Path | None) -> MessageCounter | None:
         from tokenizers import Tokenizer
     except ImportError:  # an installation without vLLM
         return None
+    from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    # the options that transformers renders chat templates with
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    compiled = environment.from_string(template)
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # noqa: BLE001 - the package raises nothing narrower
+        raise SpecError(f"models[].model: {folder / 'tokenizer.json'} can't be read ({error}): restore it") from None
+    # the options and functions that transformers renders chat templates with
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, autoescape=False, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.globals.update(raise_exception=_refuse_turns, strftime_now=datetime.now(UTC).strftime)
     specials = _special_tokens(folder)
 
     def count(messages: tuple[Message, ...]) -> int:
         turns = [{"role": message.role, "content": message.text} for message in messages]
-        text = compiled.render(messages=turns, add_generation_prompt=True, **specials)
+        try:
+            text = compiled.render(messages=turns, add_generation_prompt=True, **specials)
+        except (TemplateError, TypeError) as error:
+            raise SpecError(
+                f"models[].model: the chat template of {folder} refuses the prompt ({error}): choose another model"
+            ) from None
         return len(tokenizer.encode(text, add_special_tokens=False).ids)
 
+    try:
+        compiled = environment.from_string(template)
+    except TemplateError as error:
+        raise SpecError(f"models[].model: the chat template of {folder} is broken ({error}): restore it") from None
     return count
+
+
+def _refuse_turns(reason: str) -> NoReturn:
+    from jinja2 import TemplateError
+
+    raise TemplateError(reason)
 
 
 def _chat_template(folder: Path) -> str | None:
@@ -57,5 +83,8 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
     file = folder / "tokenizer_config.json"
     if not file.is_file():
         return {}
-    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SpecError(f"models[].model: {file} is not JSON ({error}): restore the model's own file") from None
     return config

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from core.plan.records import Call, Usage
 from core.spec.study import PriceSpec
 
-CHARACTERS_PER_TOKEN = 3.0
-"""Low on purpose (English runs at 4 to 4.5), so that a reserve is not below the bill."""
+BYTES_PER_TOKEN = 3.0
+"""Of UTF-8, low on purpose (English runs at 4 to 4.5), so that a reserve is not below the bill in any script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,13 @@ def cost_of(usage: Usage, price: Price) -> float | None:
 
 def reserve_of(call: Call, price: Price) -> float:
     """USD that one attempt can cost at most: its prompt, uncached, and all of `max_tokens`."""
-    characters = sum(len(message.text) for message in call.messages)
-    return characters / CHARACTERS_PER_TOKEN * price.input + call.max_tokens * price.output
+    prompt = sum(len(message.text.encode()) for message in call.messages)
+    return reserve_usd(prompt, max_tokens=call.max_tokens, price=price)
+
+
+def reserve_usd(prompt_bytes: int, *, max_tokens: int, price: Price) -> float:
+    """USD that one attempt with a prompt of that many UTF-8 bytes can cost at most."""
+    return prompt_bytes / BYTES_PER_TOKEN * price.input + max_tokens * price.output
 
 
 class Budget:

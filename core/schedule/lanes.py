@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from core.errors import SpecError
 from core.plan.targets import normalised_url
 from core.spec.study import ModelSpec
 
-LOCAL_CONCURRENCY = 64
-"""Calls in flight per vLLM replica: enough to fill its batch, few enough that a crash repeats little."""
+LOCAL_CONCURRENCY = 256
+"""Calls in flight per vLLM replica: as many as vLLM batches at once by default, so that its batch is never short."""
 
 API_CONCURRENCY = 32
 
@@ -61,6 +62,21 @@ def _lane(group: list[ModelSpec], *, gpus: int, local_lanes: int) -> Lane:
         replicas=replicas,
         gpus_per_replica=per_replica,
     )
+
+
+def check_room(lanes: tuple[Lane, ...], *, cpus: int, gpus: int) -> None:
+    """SpecError where the local engines need more than there is: the last of them would wait for ever."""
+    local = [lane for lane in lanes if lane.entry.engine == "vllm"]
+    names = ", ".join(lane.name for lane in local)
+    for what, needed, there in (
+        ("GPUs", sum(lane.replicas * lane.gpus_per_replica for lane in local), gpus),
+        ("CPUs", sum(lane.replicas for lane in local), cpus),
+    ):
+        if needed > there:
+            raise SpecError(
+                f"models[].replicas: {names} need {needed} {what} at once and there are {there}: lower replicas or "
+                "engine_args.tensor_parallel_size, or put fewer local models in one study"
+            )
 
 
 def gpus_per_replica(entry: ModelSpec) -> int:

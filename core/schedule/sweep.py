@@ -65,7 +65,7 @@ class Sweep:
 
     def lease(self, lane: str, *, room: int, owner: str, now: float) -> list[Attempt]:
         """Up to `room` attempts for an actor of that lane; reserves their cost."""
-        if self.progress[lane].stopped:
+        if self.progress[lane].stopped or self.is_over:  # over is over: other lanes may have been told so already
             return []
         queue = self._queues[lane]
         self._expand(lane, wanted=room + READ_AHEAD)
@@ -173,10 +173,14 @@ class Sweep:
     def _price(self, call: Call) -> Price:
         return self._prices.get(call.model, FREE)
 
+    def _settle_cost(self, call_id: str, usd: float | None) -> None:
+        self.budget.settle(call_id, usd)
+        self._blocked.clear()  # there may be room again: a lane is blocked only if what is settled now stops it
+
     def _count_reply(self, reply: Reply, *, waiting: _Waiting) -> None:
         progress = self.progress[waiting.lane]
         before = self.budget.settled_usd
-        self.budget.settle(reply.call_id, cost_of(reply.usage, self._price(waiting.call)))
+        self._settle_cost(reply.call_id, cost_of(reply.usage, self._price(waiting.call)))
         progress.cost_usd += self.budget.settled_usd - before
         progress.output_tokens += reply.usage.output or 0
         if waiting.call.stage == "generate":
@@ -187,7 +191,7 @@ class Sweep:
     def _retry(self, failure: Failure, *, waiting: _Waiting, now: float) -> bool:
         """Count a failed attempt; True where the call will go out again."""
         progress = self.progress[waiting.lane]
-        self.budget.settle(failure.call_id, None if failure.possibly_billed else 0.0)
+        self._settle_cost(failure.call_id, None if failure.possibly_billed else 0.0)
         progress.last_error = f"{failure.kind}: {failure.message}"
         if is_retried(failure):
             progress.retried += 1

@@ -38,7 +38,11 @@ class _StrictLoader(yaml.SafeLoader):
 def _mapping_without_repeats(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
     seen: set[Hashable] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
         key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key_node.start_mark)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
         seen.add(key)
@@ -87,6 +91,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise SpecError(f"{path}:{where} not YAML: {problem}: mend that line") from None
+    except (ValueError, RecursionError) as error:  # a date such as 2024-13-45, or lists nested a thousand deep
+        raise SpecError(f"{path}: not YAML: {error}: mend that value, or quote it") from None
     if raw is None:
         raise SpecError(f"{path}: the file is empty: it needs at least study, models and requests")
     if not isinstance(raw, dict):

@@ -1,6 +1,7 @@
 """The schema of a study file: frozen, unknown keys refused, every field documented where it stands."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -17,14 +18,17 @@ EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 class Frozen(BaseModel):
     """A value object: immutable, closed, documented by attribute docstrings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, strict=False)
+    # no infinity, no NaN: they have no canonical form, so a snapshot could not be stored
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, strict=False, allow_inf_nan=False
+    )
 
 
 class LimitsSpec(Frozen):
     """Limits of one model entry's lane."""
 
     concurrency: int | None = Field(default=None, ge=1, le=4096)
-    """Calls in flight at once; null: 32 for an API, 64 for a local engine."""
+    """Calls in flight at once; null: 32 for an API, 256 for a local engine."""
 
 
 class PriceSpec(Frozen):
@@ -76,10 +80,8 @@ class ModelSpec(Frozen):
             for field in ("base_url", "api_key_env", "stand_in"):
                 if getattr(self, field) is not None:
                     raise ValueError(f"{field} belongs to an API engine, not {self.engine}: remove it")
-        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
-            raise ValueError(f"base_url {self.base_url!r} must begin with http:// or https://")
-        if self.base_url is not None and "@" in self.base_url:
-            raise ValueError("base_url must hold no user or password: it is stored; use api_key_env")
+        if self.base_url is not None:
+            _check_url(self.base_url)
         if self.name == RULES:
             raise ValueError(f"the name {RULES!r} is reserved for the rule judge: choose another")
         return self
@@ -88,6 +90,21 @@ class ModelSpec(Frozen):
     def key_variable(self) -> str:
         """The variable that holds the API key."""
         return self.api_key_env or {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}.get(self.engine, "")
+
+
+def _check_url(url: str) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"base_url {url!r} must begin with http:// or https://")
+    if "@" in url:
+        raise ValueError("base_url must hold no user or password: it is stored; use api_key_env")
+    try:
+        parts = urlsplit(url)
+        named = bool((parts.hostname or "").encode("idna"))
+        named = named and parts.port != 0
+    except ValueError:  # a port that is no number, a broken IPv6 address, a host with an empty part
+        raise ValueError(f"base_url {url!r} is no address: write http://host:port/v1") from None
+    if not named:
+        raise ValueError(f"base_url {url!r} names no host: write http://host:port/v1")
 
 
 class RequestsSpec(Frozen):

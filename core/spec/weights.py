@@ -35,12 +35,17 @@ class Weights:
     """False for a hub id without a revision: the name may mean other weights tomorrow."""
 
     def context_length(self) -> int | None:
-        """`max_position_embeddings` of the model's config; None where it is not at hand."""
+        """`max_position_embeddings` of the model's config; None where it is not at hand. SpecError if unreadable."""
         config = None if self.path is None else self.path / "config.json"
         if config is None or not config.is_file():
             return None
-        value = json.loads(config.read_text()).get("max_position_embeddings")
-        return int(value) if value else None
+        try:
+            value = json.loads(config.read_text(encoding="utf-8"))["max_position_embeddings"]
+        except (ValueError, TypeError) as error:
+            raise SpecError(f"models[].model: {config} is not JSON ({error}): restore the model's own file") from None
+        except KeyError:
+            return None
+        return value if isinstance(value, int) and value > 0 else None
 
 
 def locate_weights(source: str) -> Weights:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def read_rows(
             frame = frame.filter(where)
         return frame.select(columns or list(schema)).collect()
     except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
-        raise StoreError(f"{path}: the table can't be read: {error}") from None
+        raise StoreError(f"{path}: the table can't be read: {_words(error)}") from None
 
 
 def _write(path: Path, frame: pl.DataFrame) -> None:
@@ -44,7 +45,13 @@ def _write(path: Path, frame: pl.DataFrame) -> None:
         write_deltalake(str(path), frame, mode="append")
         _sync_last_commit(path)
     except (DeltaError, OSError) as error:
-        raise StoreError(f"{path}: the commit failed: {error}") from None
+        raise StoreError(f"{path}: the commit failed: {_words(error)}") from None
+
+
+def _words(error: Exception) -> str:
+    """An error in one line, without the colours and the stack that the library's Rust adds."""
+    told = re.split(r"\n\s*0: ", str(error))[0]
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m|↳", "", told).split())
 
 
 def _sync_last_commit(path: Path) -> None:

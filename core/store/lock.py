@@ -93,9 +93,9 @@ def taking_turns(file: Path) -> Iterator[None]:
 
 
 def holder_of(file: Path) -> Holder | None:
-    """Who holds the lock; None where nobody does."""
+    """Who holds the lock; None where nobody does. Needs no right to write: `status` only looks."""
     try:
-        handle = os.open(file, os.O_RDWR)
+        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:

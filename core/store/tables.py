@@ -7,6 +7,7 @@ import polars as pl
 
 from core.identity import text_digest
 from core.plan.records import Call, Failure, Outcome, Reply, Usage
+from core.plan.snapshot import Snapshot
 
 SCHEMA_VERSION = 1
 """Of all tables; a workspace written by a newer one is refused."""
@@ -121,6 +122,17 @@ def outcome_row(call: Call, outcome: Outcome, *, study: str, run_id: str, target
     }
 
 
+def snapshot_row(snapshot: Snapshot, *, run_id: str) -> dict[str, Any]:
+    """A row of `studies` that holds a snapshot."""
+    return {
+        "kind": "snapshot",
+        "study": snapshot.spec.study,
+        "study_digest": snapshot.study_digest,
+        "run_id": run_id,
+        "body": snapshot.to_json(),
+    }
+
+
 def row_outcome(row: Mapping[str, Any]) -> Outcome:
     """The reply or failure that a row of `calls` holds."""
     if row["event"] == "failure":
@@ -138,19 +150,24 @@ def row_outcome(row: Mapping[str, Any]) -> Outcome:
         finish_reason=row["finish_reason"] or "",
         reasoning_text=row["reasoning_text"],
         refusal=row["refusal"],
-        usage=Usage(
-            input=row["input_tokens"],
-            cached=row["cached_tokens"],
-            cache_write=row["cache_write_tokens"],
-            output=row["output_tokens"],
-            reasoning=row["reasoning_tokens"],
-        ),
+        usage=row_usage(row),
         served_model=row["served_model"],
         engine_version=row["engine_version"],
         response_id=row["response_id"],
         attempts=row["attempts"],
         latency_s=row["latency_s"] or 0.0,
         provenance=row["provenance"],
+    )
+
+
+def row_usage(row: Mapping[str, Any]) -> Usage:
+    """The tokens that a row of `calls` counts."""
+    return Usage(
+        input=row["input_tokens"],
+        cached=row["cached_tokens"],
+        cache_write=row["cache_write_tokens"],
+        output=row["output_tokens"],
+        reasoning=row["reasoning_tokens"],
     )
 
 

@@ -3,8 +3,10 @@
 Reading needs no lock; writing goes through `append`, by whoever holds the lock (core/store/lock.py).
 """
 
+import errno
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -65,27 +67,32 @@ class Workspace:
         """Refuse a folder that is no workspace, or one of a newer schema."""
         if not self.exists:
             raise WorkspaceError(f"{self.folder}: no workspace here: run a study first, or name another --workspace")
-        self._check_version()
+        self.check_version()
 
     def check(self) -> None:
         """Refuse what can't be used, and change nothing: a newer schema, a foreign or unwritable folder."""
-        self._check_version()
+        self.check_version()
         nearest = self.folder
         while not nearest.exists():
             nearest = nearest.parent
         if not nearest.is_dir():
             raise WorkspaceError(f"{nearest}: is a file, not a folder: give another --workspace")
-        if not _is_writable(nearest):
+        try:
+            _probe(nearest)
+        except OSError:
             raise WorkspaceError(
-                f"{self.folder}: not writable (no write permission on {nearest}): give another --workspace"
-            )
+                f"{self.folder}: not writable (no file can be made in {nearest}): give another --workspace"
+            ) from None
 
-    def _check_version(self) -> None:
+    def check_version(self) -> None:
+        """Refuse tables of a newer schema, before anything is read from them."""
         if self._marker.is_file():
             try:
                 version = json.loads(self._marker.read_text())["schema_version"]
-            except (ValueError, KeyError, TypeError):
-                raise WorkspaceError(f"{self._marker}: not a workspace's file: give another --workspace") from None
+            except (OSError, ValueError, KeyError, TypeError):
+                version = None
+            if not isinstance(version, int):
+                raise WorkspaceError(f"{self._marker}: not a workspace's file: give another --workspace")
             if version > SCHEMA_VERSION:
                 raise WorkspaceError(
                     f"{self.folder}: written by a newer afgap (schema {version}, this one knows {SCHEMA_VERSION}): "
@@ -159,5 +166,9 @@ class Workspace:
         return self.folder / "tables" / name
 
 
-def _is_writable(folder: Path) -> bool:
-    return os.access(folder, os.W_OK | os.X_OK)
+def _probe(folder: Path) -> None:
+    """OSError where no file can be made in a folder. Asked by doing: permission bits say nothing of root or /proc."""
+    if not os.access(folder, os.W_OK | os.X_OK):  # else tempfile would look for another name, a hundred times over
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    with tempfile.TemporaryFile(dir=folder):
+        pass

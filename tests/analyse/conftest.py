@@ -43,7 +43,10 @@ SAMPLES: dict[str, pl.DataType | type[pl.DataType]] = {
     "output_text": pl.String,
 }
 VERDICTS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "provenance": pl.String,
+    "flags": pl.List(pl.String),
     "trial_id": pl.String,
+    "model": pl.String,
     "judge": pl.String,
     "judge_version": pl.String,
     "kind": pl.String,
@@ -90,7 +93,9 @@ def _frames(trials: Trials) -> Frames:
             decided = word in LABELS[kind]
             verdicts.append(
                 {
-                    "trial_id": trial_id, "judge": name, "judge_version": f"{name[0]}1", "kind": kind,
+                    "provenance": samples[-1]["provenance"], "flags": samples[-1]["flags"],
+                    "trial_id": trial_id, "model": trial["model"], "judge": name,
+                    "judge_version": f"{name[0]}1", "kind": kind,
                     "status": "ok" if decided else word, "label": word if decided else None,
                 }
             )  # fmt: skip

@@ -60,20 +60,22 @@ def afgap(afgap_command: list[str]) -> Afgap:
 
 @pytest.fixture
 def write_study(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a study of `requests` made-up requests; keywords replace its parts."""
+    """Writes a study of `requests` made-up requests, or of a file `requests_from`; keywords replace its parts."""
 
-    def write(*, requests: int = 6, **parts: Any) -> Path:
-        rows = [
-            {"id": f"r{at:03}", "text": f"Made-up request {at}, asking for note {at * 7919}."} for at in range(requests)
-        ]
-        (tmp_path / "requests.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    def write(*, requests: Any = 6, requests_from: str | None = None, **parts: Any) -> Path:
         study: dict[str, Any] = {
             "study": "tiny",
             "models": [{"name": "toy", "engine": "scripted", "model": "planted"}],
-            "requests": {"source": "requests.jsonl"},
+            "requests": {"source": requests_from or "requests.jsonl"},
             "judges": {"compliance": {"model": "rules"}},
             **parts,
         }
+        if isinstance(requests, int):
+            texts = [f"Made-up request {at}, asking for note {at * 7919}." for at in range(requests)]
+            rows = [{"id": f"r{at:03}", "text": text} for at, text in enumerate(texts)]
+            (tmp_path / "requests.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        else:
+            study["requests"] = requests
         path = tmp_path / f"{study['study']}.yaml"
         path.write_text(yaml.safe_dump(study, sort_keys=False))
         return path

@@ -11,8 +11,9 @@ import pytest
 from core.analyse.analysis import Analysis
 from core.plan.records import Call, Failure, Outcome, Reply
 from core.spec.study import StudySpec
+from tracking.banners import banners
 from tracking.labels import headline_rows
-from tracking.report import answers, banners, summary, write_report
+from tracking.report import answers, summary, write_report
 from tracking.run_facts import RunFacts
 
 HOSTILE = (
