@@ -168,6 +168,7 @@ class Crew:
         except (EngineError, *ACTOR_GONE) as error:
             reason = first_line(error)
         ray.kill(post.actor)
+        wait_for(self._journal.flush.remote())
         wait_for(self._dispatcher.give_back.remote(post.owner, f"its engine died: {reason}"))
         restarts = self._restarts[post.lane.name] = self._restarts.get(post.lane.name, 0) + 1
         if restarts > MOST_RESTARTS:

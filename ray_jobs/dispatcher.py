@@ -49,7 +49,9 @@ class Dispatcher:
         trial_limit: int | None,
         retry_failed: bool,
     ) -> None:
-        folded = owed_again(Workspace(workspace).outcomes(snapshot), retry_failed=retry_failed)
+        self._workspace = Workspace(workspace)
+        self._retry_failed = retry_failed
+        folded = owed_again(self._workspace.outcomes(snapshot), retry_failed=retry_failed)
         self._sweep = Sweep(
             snapshot,
             trials=snapshot.trials[:trial_limit],
@@ -84,7 +86,13 @@ class Dispatcher:
         self._wake()
 
     async def give_back(self, owner: str, message: str) -> int:
-        """An actor is gone: its calls go out again. Returns their number."""
+        """An actor is gone: its calls go out again, but for those whose outcome the journal has. Returns their number.
+
+        Flush the journal first: what the actor had sent it counts, though the actor never came to say so here.
+        """
+        held = [attempt.call.call_id for attempt in self._sweep.held_by(owner)]
+        stored = owed_again(self._workspace.outcomes_of(held), retry_failed=self._retry_failed)
+        await self.settle(list(stored.values()))
         lost = self._sweep.give_back(owner, message=message, now=time.monotonic())
         self._wake()
         return lost

@@ -57,11 +57,15 @@ class Journal:
         """Store a snapshot."""
         await asyncio.to_thread(self._workspace.append, "studies", [row])
 
+    async def flush(self) -> None:
+        """Returns when all that has arrived is on disk, or its commit has failed."""
+        while self._committing is not None and not self._committing.done():
+            await asyncio.wait([self._committing])
+
     async def close(self) -> None:
         """Commit what is left and release the lock."""
         self._closed.set()
-        if self._committing is not None:
-            await self._committing
+        await self.flush()
         self._lock.release()
 
     async def closed(self) -> None:

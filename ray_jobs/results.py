@@ -84,5 +84,6 @@ def export_tables(analysis: Analysis, folder: Path) -> list[Path]:
             scratch.replace(path)
             paths.append(path)
     except OSError as error:
-        raise WorkspaceError(f"--to {folder}: can't be written: {error.strerror or error}: name another folder") from None
+        reason = error.strerror or error
+        raise WorkspaceError(f"--to {folder}: can't be written: {reason}: name another folder") from None
     return paths

@@ -12,7 +12,7 @@ from core.analyse.analysis import Analysis
 from core.store.workspace import Workspace
 from ray_jobs.preparation import Prepared, check_contexts, prepare
 from ray_jobs.results import Published, analyse_stored, publish
-from ray_jobs.run import RunEnd, RunOptions, run_study, trial_limit
+from ray_jobs.run import RunEnd, RunOptions, run_study
 from tracking.banners import banners
 from tracking.progress import ProgressDisplay
 from tracking.run_facts import collect_run_facts
@@ -37,7 +37,7 @@ def run_command(
     warnings = check_contexts(prepared)
     out = console(to_stderr=as_json)
     options = RunOptions(address, limit, retry_failed, upgrade)
-    with ProgressDisplay(out, calls_expected=_calls_expected(prepared, limit=limit), is_quiet=quiet) as display:
+    with ProgressDisplay(out, draws_per_trial=_draws_per_trial(prepared), is_quiet=quiet) as display:
         for warning in warnings:
             display.say(f"warning: {warning}")
         # Ray tells of a process that died on stdout, whatever its log settings: there it would spoil the JSON
@@ -60,9 +60,8 @@ def run_command(
     return end.exit_code
 
 
-def _calls_expected(prepared: Prepared, *, limit: int | None) -> int:
-    draws = sum(judge.votes for judge in prepared.snapshot.judges if not judge.is_rules)
-    return trial_limit(prepared.snapshot, requests=limit) * (1 + draws)
+def _draws_per_trial(prepared: Prepared) -> int:
+    return sum(judge.votes for judge in prepared.snapshot.judges if not judge.is_rules)
 
 
 def _explain_end(end: RunEnd, *, print_line: object) -> None:

@@ -17,11 +17,11 @@ RATE_WINDOW_S = 30.0
 
 
 class ProgressDisplay:
-    """Shows `RunProgress`. `calls_expected`: replies that the run is expected to bring, for the time left."""
+    """Shows `RunProgress`. `draws_per_trial`: judge draws that a reply usually makes owed, for the time left."""
 
-    def __init__(self, out: Console, *, calls_expected: int, is_quiet: bool = False) -> None:
+    def __init__(self, out: Console, *, draws_per_trial: int, is_quiet: bool = False) -> None:
         self._out = out
-        self._expected = calls_expected
+        self._draws = draws_per_trial
         self._is_quiet = is_quiet
         self._live = (
             Live(console=out, refresh_per_second=2, transient=True) if out.is_terminal and not is_quiet else None
@@ -63,16 +63,18 @@ class ProgressDisplay:
 
     def _time_left(self, progress: RunProgress) -> str:
         rate = self._rate()
-        known = sum(progress.queued.values()) + sum(progress.in_flight.values())
-        left = max(known, self._expected - progress.calls_ended)
         if progress.is_draining:
             return "letting calls in flight land (Ctrl-C again to stop at once)"
-        return f"about {duration(left / rate)} left" if rate > 0 else "…"
+        return f"about {duration(self._calls_left(progress) / rate)} left" if rate > 0 else "…"
+
+    def _calls_left(self, progress: RunProgress) -> int:
+        known = sum(progress.queued.values()) + sum(progress.in_flight.values())
+        return known + progress.generations_left * self._draws
 
     def _line(self, progress: RunProgress) -> str:
         spent = f", {usd(progress.spent_usd)} spent" if progress.spent_usd else ""
         return (
-            f"{progress.calls_ended} of about {max(self._expected, progress.calls_ended)} calls, "
+            f"{progress.calls_ended} of about {progress.calls_ended + self._calls_left(progress)} calls, "
             f"{progress.trials_ended} of {progress.trials_total} trials, "
             f"{self._rate():.1f} calls/s{spent}, {self._time_left(progress)}"
         )

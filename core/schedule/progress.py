@@ -27,6 +27,8 @@ class RunProgress:
 
     trials_total: int
     trials_ended: int
+    generations_left: int
+    """Trials whose reply is still to come, so that their judge draws are not known yet."""
     lanes: Mapping[str, LaneProgress]
     queued: Mapping[str, int]
     """Calls known to be owed and not out; judge draws of replies still to come are not known."""

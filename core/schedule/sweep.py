@@ -62,6 +62,7 @@ class Sweep:
                 fresh[self._lane_of[trial.model]].append(trial)
         self._fresh = {name: iter(each) for name, each in fresh.items()}
         self._unexpanded = {name: len(each) for name, each in fresh.items()}
+        self._generations_left = sum(self._unexpanded.values())
 
     def lease(self, lane: str, *, room: int, owner: str, now: float) -> list[Attempt]:
         """Up to `room` attempts for an actor of that lane; reserves their cost."""
@@ -95,13 +96,18 @@ class Sweep:
         elif self._retry(outcome, waiting=waiting, now=now):
             return
         self._folded[outcome.call_id] = outcome
+        self._generations_left -= waiting.call.stage == "generate"
         del self._waiting[outcome.call_id]
         for trial in waiting.trials:
             self._advance(trial)
 
+    def held_by(self, owner: str) -> list[Attempt]:
+        """The attempts that are out with an actor."""
+        return [attempt for queue in self._queues.values() for attempt in queue.held_by(owner)]
+
     def give_back(self, owner: str, *, message: str, now: float) -> int:
         """An actor is gone: its calls count as one failed attempt each and go out again. Returns their number."""
-        lost = [attempt for queue in self._queues.values() for attempt in queue.held_by(owner)]
+        lost = self.held_by(owner)
         for attempt in lost:
             self.settle(
                 Failure(attempt.call.call_id, "engine_dead", message, attempts=attempt.number, possibly_billed=True),
@@ -122,6 +128,7 @@ class Sweep:
         return RunProgress(
             trials_total=self.trials_total,
             trials_ended=self.trials_ended,
+            generations_left=self._generations_left,
             lanes=self.progress,
             queued={lane: len(queue) + self._unexpanded[lane] for lane, queue in self._queues.items()},
             in_flight={lane: queue.in_flight for lane, queue in self._queues.items()},

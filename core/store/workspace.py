@@ -149,6 +149,11 @@ class Workspace:
         wanted = (pl.col("stage") == "judge") | pl.col("call_id").is_in(ids.implode())
         return fold_outcomes(self.read("calls", where=wanted))
 
+    def outcomes_of(self, call_ids: Iterable[str]) -> dict[str, Outcome]:
+        """Call id → outcome, of those calls that have one."""
+        ids = pl.Series(list(call_ids), dtype=pl.String)
+        return fold_outcomes(self.read("calls", where=pl.col("call_id").is_in(ids.implode())))
+
     def call_facts(self, study: str) -> pl.DataFrame:
         """The events that this study's own runs wrote, without texts: for spend and status."""
         columns = [

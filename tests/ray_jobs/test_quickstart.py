@@ -6,7 +6,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from mlflow.tracking import MlflowClient
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "ray_jobs" / "studies" / "quickstart.yaml"
 
@@ -36,6 +35,9 @@ def test_the_quickstart_generates_with_vllm_and_judges_with_the_same_engine(
     assert votes.filter(pl.col("judge") == "rubric").height >= 4
     verdicts = pl.read_parquet(tmp_path / "out" / "verdicts.parquet")
     assert verdicts.filter(pl.col("judge") == "compliance")["label"].null_count() == 0
+
+    # imported here: imported earlier than our sink does it, MLflow would log at its own level in every test
+    from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{workspace / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("quickstart")
