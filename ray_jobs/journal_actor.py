@@ -8,6 +8,7 @@ import ray
 from core.errors import StoreError
 from core.store.lock import WorkspaceLock
 from core.store.workspace import Workspace
+from ray_jobs.ray_failures import GOES_ON
 
 COMMIT_EVERY_S = 0.4
 """Rows that arrive within this time share a commit, which costs about 50 ms whatever its size."""
@@ -81,8 +82,9 @@ class Journal:
             try:
                 await self._commit(calls, texts)
             except BaseException as error:  # noqa: BLE001 - the senders wait for word, even of a panic in Rust
+                reason = str(error) or type(error).__name__
                 for waiting in acknowledge:
-                    waiting.set_exception(StoreError(str(error) or type(error).__name__))
+                    waiting.set_exception(StoreError(f"{reason}: see to the disk; {GOES_ON}"))
                 continue
             self._known.update(texts)
             self.commits += 1

@@ -1,16 +1,22 @@
-"""Runs the command line as a user does: in a process of its own."""
+"""Runs the command line as a user does, in a process of its own; what it refuses at once, in this one."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
+
+from core.store.tables import snapshot_row
+from core.store.workspace import Workspace
+from ray_jobs.cli import main
+from ray_jobs.preparation import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_TIMEOUT_S = 300
@@ -93,3 +99,52 @@ def stand_in_counts() -> Callable[[int], dict[str, Any]]:
         return counts
 
     return read
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Where a workspace would be; nothing is there yet."""
+    return tmp_path / "w"
+
+
+@pytest.fixture
+def store_study(workspace: Path) -> Callable[[Path], None]:
+    """Stores the study of a file in the workspace, as a run that got no reply."""
+
+    def store(study: Path) -> None:
+        held = Workspace(workspace)
+        held.create()
+        snapshot = prepare(str(study), workspace=held).snapshot
+        held.append("studies", [snapshot_row(snapshot, run_id="r")])
+
+    return store
+
+
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture[str], workspace: Path) -> Callable[..., str]:
+    """Runs a command that must be refused with one message that holds every word of `says`; returns the message."""
+
+    def refuse(command: str, *arguments: object, says: Sequence[object], at: Path | None = None) -> str:
+        place = at or workspace
+        before = _digests(place)
+        code = main([command, *map(str, arguments), "--workspace", str(place)])
+        out, err = capsys.readouterr()
+        assert code == 2, (out, err)
+        assert out == ""
+        assert "Traceback" not in err
+        assert err.lower().count("error: ") == 1, err
+        assert [word for word in says if str(word) not in err] == [], err
+        assert _digests(place) == before
+        return err
+
+    return refuse
+
+
+def _digests(place: Path) -> dict[str, str] | None:
+    """Every name below a folder with a digest of its bytes; None where there is no folder."""
+    if not place.is_dir():
+        return None
+    return {
+        str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in sorted(place.rglob("*"))
+    }
