@@ -1,9 +1,9 @@
 """The vLLM lane (Ray actor, dispatcher, journal, tables) against bare `vllm.LLM`: output tokens per second.
 
-    python benchmarks/vllm_lane.py [--requests 48] [--max-tokens 192] [--pairs 1]
+    python benchmarks/vllm_lane.py [--requests 48] [--max-tokens 192] [--pairs 3]
 
 Same prompts, same engine arguments, same process environment, one after the other in the same run; starting the
-engines is not counted. Prints both rates and lane ÷ bare of each pair.
+engines and ending them is not counted. Prints both rates and lane ÷ bare of each pair.
 """
 
 import argparse
@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 from core.plan.build import build_snapshot, trial_messages  # noqa: E402 - the path is set first
 from core.plan.snapshot import Snapshot  # noqa: E402
 from core.schedule.lanes import lanes_of  # noqa: E402
+from core.schedule.progress import RunProgress  # noqa: E402
 from core.spec.load import parse_study  # noqa: E402
 from core.store.workspace import Workspace  # noqa: E402
 
@@ -39,7 +40,7 @@ def make_snapshot(*, requests: int, max_tokens: int) -> Snapshot:
 
 
 def lane_rate(snapshot: Snapshot) -> float:
-    """Output tokens per second from the first pull to the last commit."""
+    """Output tokens per second from the first pull until every reply is committed, seen every half second."""
     from ray_jobs.cluster import ray_session
     from ray_jobs.crew import Assignment, Crew
 
@@ -63,8 +64,14 @@ def lane_rate(snapshot: Snapshot) -> float:
         crew.start_engines()
         print(f"lane: engine up after {time.perf_counter() - began:.0f} s", flush=True)
         began = time.perf_counter()
-        end = crew.watch(lambda _: None)
-        seconds = time.perf_counter() - began
+        all_stored: list[float] = []
+
+        def note(progress: RunProgress) -> None:
+            if progress.trials_ended == progress.trials_total and not all_stored:
+                all_stored.append(time.perf_counter())
+
+        end = crew.watch(note)
+        seconds = (all_stored or [time.perf_counter()])[0] - began
         crew.dismiss()
         tokens = end.progress.lanes["model"].output_tokens
         assert end.progress.trials_ended == len(snapshot.trials)
@@ -113,7 +120,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=48)
     parser.add_argument("--max-tokens", type=int, default=192)
-    parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--bare", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare is not None:
