@@ -19,7 +19,8 @@ from core.analyse.gap_schema import GAPS_SCHEMA
 from core.analyse.measurements import METRICS
 from core.analyse.outcome_categories import OUTCOME_SCHEMA
 from core.analyse.rates import RATES_SCHEMA
-from core.analyse.samples import SAMPLES_SCHEMA, SPEND_SCHEMA, VERDICTS_SCHEMA, VOTES_SCHEMA
+from core.analyse.samples import SAMPLES_SCHEMA, VERDICTS_SCHEMA, VOTES_SCHEMA
+from core.analyse.spend import SPEND_SCHEMA
 from core.engines.stand_in.behaviour import bundled_behaviours
 from core.engines.stand_in.command import main as stand_in_main
 from core.scenario.reply_protocol import Status

@@ -8,7 +8,8 @@ import polars as pl
 from core.analyse.gaps import gaps
 from core.analyse.outcome_categories import outcome_shares
 from core.analyse.rates import rates
-from core.analyse.samples import spend_table, study_facts, trial_tables
+from core.analyse.samples import study_facts, trial_tables
+from core.analyse.spend import spend_table
 from core.analyse.study_facts import StudyFacts
 from core.plan.records import Outcome
 from core.plan.snapshot import Snapshot
