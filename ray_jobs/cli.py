@@ -82,6 +82,36 @@ def status(**options: Any) -> int:
 @cli.command()
 @STUDY
 @WORKSPACE
+def pause(**options: Any) -> int:
+    """Let a run that is going on send nothing more until `unpause`; what is in flight lands."""
+    from ray_jobs.control_command import set_state
+
+    return set_state(**options, state="paused")
+
+
+@cli.command()
+@STUDY
+@WORKSPACE
+def unpause(**options: Any) -> int:
+    """Let a paused run go on."""
+    from ray_jobs.control_command import set_state
+
+    return set_state(**options, state="running")
+
+
+@cli.command()
+@STUDY
+@WORKSPACE
+def cancel(**options: Any) -> int:
+    """End a run once what is in flight has landed, as Ctrl-C does; `run` goes on later."""
+    from ray_jobs.control_command import set_state
+
+    return set_state(**options, state="cancelled")
+
+
+@cli.command()
+@STUDY
+@WORKSPACE
 @JSON
 def analyse(**options: Any) -> int:
     """Rates, gaps and decisions from what is stored; needs no model and no Ray."""
@@ -110,6 +140,17 @@ def export(**options: Any) -> int:
     from ray_jobs.read_commands import export_command
 
     return export_command(**options)
+
+
+@cli.command()
+@click.argument("study", required=False)
+@WORKSPACE
+@JSON
+def verify(**options: Any) -> int:
+    """Is the store whole: every planned call once, every digest and id, every file; without STUDY, of every study."""
+    from ray_jobs.verify_command import verify_command
+
+    return verify_command(**options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

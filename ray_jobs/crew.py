@@ -20,19 +20,21 @@ from core.plan.snapshot import Snapshot
 from core.schedule.budget import Price
 from core.schedule.lanes import Lane
 from core.schedule.progress import RunProgress
-from core.store.lock import this_process
+from core.store.live import Orders
 from core.store.tables import snapshot_row
 from core.store.workspace import Workspace
 from ray_jobs.dispatcher import DispatcherActor
 from ray_jobs.engine_actor import EngineActor
-from ray_jobs.journal_actor import JournalActor
+from ray_jobs.journal_client import join_journal
+from ray_jobs.live_run import LiveDesk
 from ray_jobs.outbox import RunLabels
 from ray_jobs.ray_failures import ACTOR_GONE, GOES_ON, LOST_PEER, first_line, wait_for
 
 WATCH_EVERY_S = 0.5
 
-MOST_RESTARTS = 3
-"""Engines of one lane replaced in a run before the lane is given up."""
+MOST_RESTARTS = 5
+"""Engines of one lane that die one after the other, with no reply between, before the lane is given up: a call that
+kills its engine is found out after four deaths."""
 
 Show = Callable[[RunProgress], None]
 
@@ -78,19 +80,23 @@ class Crew:
         self._assignment = assignment
         snapshot = assignment.snapshot
         self._labels = RunLabels(snapshot.spec.study, assignment.run_id, dict(snapshot.targets))
-        journal: Any = JournalActor.options(num_cpus=0, max_concurrency=1000).remote(workspace)
-        self._journal = journal
         self._posts: dict[Any, _Post] = {}
-        self._restarts: dict[str, int] = {}
+        self._restarts: dict[str, tuple[int, int]] = {}
+        """Lane → deaths in a row, and the replies it had given at the last one."""
         self._serial = itertools.count()
         self._is_draining = False
-        what = f"run {snapshot.spec.study}"
-        wait_for(self._journal.open.remote(what, driver=this_process(), scratch=scratch))
+        self._membership = join_journal(workspace, study=snapshot.spec.study, run_id=assignment.run_id, scratch=scratch)
+        self._journal: Any = self._membership.actor
+        self._snapshot = ray.put(snapshot)
         self._journal_end: Any = self._journal.closed.remote()
         self._dispatcher: Any = DispatcherActor.options(num_cpus=0, max_concurrency=1000).remote(
-            ray.put(snapshot),
+            self._snapshot,
             workspace.folder,
+            journal=self._journal,
+            labels=self._labels,
             lanes=assignment.lanes,
+            simulated_lanes=frozenset(assignment.stand_in_digests)
+            | {lane.name for lane in assignment.lanes if lane.entry.engine == "scripted"},
             prices=dict(assignment.prices),
             budget_usd=assignment.budget_usd,
             settled_usd=assignment.settled_usd,
@@ -113,8 +119,9 @@ class Crew:
             self._serve(post)
         return versions
 
-    def watch(self, show: Show) -> WatchEnd:
+    def watch(self, show: Show, desk: LiveDesk | None = None) -> WatchEnd:
         """Until nothing more can be called. The first Ctrl-C lets what is in flight land, the second raises.
+        `desk`: where the run tells of itself and takes orders.
 
         RunError where the journal or the dispatcher is gone, StoreError where the journal can't write.
         """
@@ -126,16 +133,29 @@ class Crew:
                         wait_for(self._dispatcher.drain.remote())
                     if len(pressed) > 1:
                         raise KeyboardInterrupt
+                    orders = desk.new_orders() if desk else None
+                    if desk is not None and orders is not None:
+                        self._obey(orders)
+                        desk.obeyed(orders)
                     self._await_an_end()
-                    show(wait_for(self._dispatcher.progress.remote()))
+                    progress = wait_for(self._dispatcher.progress.remote())
+                    show(progress)
+                    if desk is not None:
+                        desk.tell(progress)
+                wait_for(self._dispatcher.close.remote())
                 return WatchEnd(wait_for(self._dispatcher.progress.remote()), self._is_draining)
             except ACTOR_GONE as error:
                 raise RunError(f"{LOST_PEER} ({first_line(error)}): {GOES_ON}") from None
 
     def dismiss(self) -> None:
         """Commit what is left and release the workspace."""
-        with contextlib.suppress(*ACTOR_GONE):
-            wait_for(self._journal.close.remote())
+        self._membership.leave()
+
+    def _obey(self, orders: Orders) -> None:
+        if orders.state == "cancelled":
+            self._is_draining = True
+            wait_for(self._dispatcher.drain.remote())
+        wait_for(self._dispatcher.pause.remote(orders.state == "paused"))
 
     def _await_an_end(self) -> None:
         """Wait a moment for an engine to end its work, or for the journal to die: without it no call may be made."""
@@ -152,9 +172,22 @@ class Crew:
         actor = EngineActor.options(
             num_cpus=1 if is_local else 0, num_gpus=lane.gpus_per_replica, max_concurrency=1000
         ).remote(
-            lane, stand_in_digest=self._assignment.stand_in_digests.get(lane.name), owner=owner, labels=self._labels
+            lane,
+            self._snapshot,
+            stand_in_digest=self._assignment.stand_in_digests.get(lane.name),
+            owner=owner,
+            labels=self._labels,
         )
         return _Post(lane, owner, actor)
+
+    def _count_restart(self, lane: str) -> int:
+        """Engines of the lane that have died since its last reply."""
+        progress = wait_for(self._dispatcher.progress.remote()).lanes[lane]
+        done = progress.generated + progress.judged
+        before, at = self._restarts.get(lane, (0, done))
+        count = 1 if done > at else before + 1
+        self._restarts[lane] = (count, done)
+        return count
 
     def _serve(self, post: _Post) -> None:
         served = post.actor.serve.remote(dispatcher=self._dispatcher, journal=self._journal)
@@ -170,7 +203,7 @@ class Crew:
         ray.kill(post.actor)
         wait_for(self._journal.flush.remote())
         wait_for(self._dispatcher.give_back.remote(post.owner, f"its engine died: {reason}"))
-        restarts = self._restarts[post.lane.name] = self._restarts.get(post.lane.name, 0) + 1
+        restarts = self._count_restart(post.lane.name)
         if restarts > MOST_RESTARTS:
             wait_for(self._dispatcher.stop_lane.remote(post.lane.name, f"its engine died {restarts} times: {reason}"))
         elif not self._is_draining:

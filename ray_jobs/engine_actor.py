@@ -5,6 +5,7 @@ The dispatcher hears of a reply only once the journal has it on disk, so nothing
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -12,10 +13,13 @@ import ray
 from core.engines.engine import Engine, EngineFacts, EngineOrder
 from core.engines.opening import open_engine
 from core.errors import EngineError
-from core.plan.records import Failure, Outcome
+from core.plan.records import Call, Failure, Outcome
+from core.plan.rendering import Renderer
+from core.plan.snapshot import Snapshot
 from core.schedule.call_queue import Attempt
 from core.schedule.lanes import Lane
-from ray_jobs.outbox import Outbox, RunLabels
+from ray_jobs.limited_engine import LimitedEngine
+from ray_jobs.outbox import Ended, Outbox, RunLabels
 
 DRAIN_S = 10.0
 """How long calls in flight may take to fail once their engine is dead."""
@@ -24,10 +28,16 @@ DRAIN_S = 10.0
 class EngineWorker:
     """Runs as an actor, one engine in each."""
 
-    def __init__(self, lane: Lane, *, stand_in_digest: str | None, owner: str, labels: RunLabels) -> None:
+    def __init__(
+        self, lane: Lane, snapshot: Snapshot, *, stand_in_digest: str | None, owner: str, labels: RunLabels
+    ) -> None:
         # the key is read here, from the environment of the node that calls: it is never part of an argument
         key = os.environ.get(lane.entry.key_variable) or ("stand-in" if stand_in_digest else None)
-        self._engine: Engine = open_engine(EngineOrder(lane.entry, api_key=key, stand_in_digest=stand_in_digest))
+        order = EngineOrder(lane.entry, api_key=key, stand_in_digest=stand_in_digest)
+        limited = LimitedEngine(lane, order) if lane.limits is not None else None
+        self._permits = limited.permits if limited is not None else None
+        self._engine: Engine = limited or open_engine(order)
+        self._renderer = Renderer(snapshot)
         self._lane = lane
         self._owner = owner
         self._labels = labels
@@ -65,8 +75,10 @@ class EngineWorker:
 
     async def _work(self, dispatcher: Any, outbox: Outbox) -> None:
         while not self._is_dead and not outbox.has_failed:
-            room = min(self._lane.concurrency - len(self._calls), outbox.room)
-            if room <= self._lane.concurrency // 8 and self._calls:
+            room, reach = min(self._lane.most_in_flight - len(self._calls), outbox.room), self._lane.most_in_flight
+            if self._permits is not None:
+                room, reach = min(room, self._permits.room), self._permits.reach
+            if room <= reach // 8 and self._calls:
                 # a pull for every freed slot would cost a round trip a call
                 await asyncio.wait(self._calls, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
                 continue
@@ -74,20 +86,25 @@ class EngineWorker:
             if lease.is_over:
                 return
             for attempt in lease.attempts:
-                task = asyncio.get_running_loop().create_task(self._make(attempt, outbox))
+                call = self._renderer.render(attempt.call, lease.replies)
+                task = asyncio.get_running_loop().create_task(self._make(call, attempt, outbox))
                 self._calls.add(task)
                 task.add_done_callback(self._calls.discard)
 
-    async def _make(self, attempt: Attempt, outbox: Outbox) -> None:
+    async def _make(self, call: Call, attempt: Attempt, outbox: Outbox) -> None:
         outcome: Outcome
         try:
-            outcome = await self._engine.answer(attempt.call, attempt=attempt.number)
+            outcome = await self._engine.answer(call, attempt=attempt.number)
         except Exception as error:  # noqa: BLE001 - a defect of an engine must end as this call's failure, not lose it
             message = f"{type(error).__name__}: {error}"
-            outcome = Failure(attempt.call.call_id, "transient", message, attempts=attempt.number, possibly_billed=True)
+            outcome = Failure(call.call_id, "transient", message, attempts=attempt.number, possibly_billed=True)
         if isinstance(outcome, Failure) and outcome.kind == "engine_dead":
-            self._is_dead = not await self._engine.healthy()
-        outbox.add(attempt.call, outcome)
+            if not await self._engine.healthy():
+                # not told: what was in flight is given back together, so that it is seen what died with what
+                self._is_dead = True
+                return
+            outcome = replace(outcome, kind="transient")
+        outbox.add(Ended(call, outcome, attempt.lost))
 
 
 EngineActor = ray.remote(EngineWorker)

@@ -1,18 +1,24 @@
-"""Keeps what an engine answered until the journal has it on disk, then tells the dispatcher."""
+"""Keeps what an engine answered until the journal has it on disk, then tells the dispatcher.
+
+A failure goes to the dispatcher alone: it decides whether the call goes out again, and stores the one that ends it.
+"""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from core.identity import text_digest
-from core.plan.records import Call, Failure, Outcome
-from core.schedule.retry import is_retried
+from core.plan.records import Call, Failure, Outcome, Reply
 from core.store.tables import outcome_row
 
 ROWS_PER_APPEND = 500
 
 MOST_UNACKNOWLEDGED = 4000
 """Outcomes kept while the journal is slow; beyond it no further call is leased."""
+
+MOST_UNACKNOWLEDGED_BYTES = 64 * 2**20
+"""The same for the bytes of their texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,35 @@ class RunLabels:
     """Model label → target digest."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A call and how an attempt at it ended."""
+
+    call: Call
+    outcome: Outcome
+    lost: int
+    """Earlier attempts of this run that may have been billed and whose answer was lost."""
+
+
+def rows_and_texts(
+    ended: Iterable[Ended], labels: RunLabels, *, stored_texts: set[str] | None = None
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Rows of `calls`, and digest → text of the messages they name but for those known to be stored."""
+    rows, texts = [], {}
+    for each in ended:
+        target = labels.targets[each.call.model]
+        rows.append(
+            outcome_row(
+                each.call, each.outcome,
+                study=labels.study, run_id=labels.run_id, target=target, lost_attempts=each.lost,
+            )
+        )  # fmt: skip
+        for message in each.call.messages:
+            if stored_texts is None or message.text not in stored_texts:
+                texts[text_digest(message.text)] = message.text
+    return rows, texts
+
+
 class Outbox:
     """`deliver` runs beside the calls; `close` returns when everything added has been acknowledged."""
 
@@ -32,7 +67,8 @@ class Outbox:
         self._journal = journal
         self._dispatcher = dispatcher
         self._labels = labels
-        self._kept: list[tuple[Call, Outcome]] = []
+        self._kept: list[Ended] = []
+        self._kept_bytes = 0
         self._has_news = asyncio.Event()
         self._is_closing = False
         self._stored_texts: set[str] = set()
@@ -41,16 +77,17 @@ class Outbox:
     @property
     def room(self) -> int:
         """Outcomes that may still be added before the journal must catch up."""
-        return MOST_UNACKNOWLEDGED - len(self._kept)
+        return 0 if self._kept_bytes > MOST_UNACKNOWLEDGED_BYTES else MOST_UNACKNOWLEDGED - len(self._kept)
 
     @property
     def has_failed(self) -> bool:
         """The journal or the dispatcher is gone; `close` raises why."""
         return self._delivery.done()
 
-    def add(self, call: Call, outcome: Outcome) -> None:
+    def add(self, ended: Ended) -> None:
         """Take over an outcome."""
-        self._kept.append((call, outcome))
+        self._kept.append(ended)
+        self._kept_bytes += _size(ended.outcome)
         self._has_news.set()
 
     async def close(self) -> None:
@@ -66,28 +103,19 @@ class Outbox:
                 await self._has_news.wait()
                 continue
             sent = self._kept[:ROWS_PER_APPEND]
-            await self._store([each for each in sent if not _is_retried(each[1])])
-            await self._dispatcher.settle.remote([outcome for _, outcome in sent])
+            await self._store([each for each in sent if isinstance(each.outcome, Reply)])
+            await self._dispatcher.settle.remote([each.outcome for each in sent])
             del self._kept[: len(sent)]
+            self._kept_bytes -= sum(_size(each.outcome) for each in sent)
 
-    async def _store(self, ended: list[tuple[Call, Outcome]]) -> None:
-        if not ended:
+    async def _store(self, replies: list[Ended]) -> None:
+        if not replies:
             return
-        labels = self._labels
-        texts = {
-            text_digest(message.text): message.text
-            for call, _ in ended
-            for message in call.messages
-            if message.text not in self._stored_texts
-        }
-        rows = [
-            outcome_row(call, outcome, study=labels.study, run_id=labels.run_id, target=labels.targets[call.model])
-            for call, outcome in ended
-        ]
+        rows, texts = rows_and_texts(replies, self._labels, stored_texts=self._stored_texts)
         await self._journal.append.remote(rows, texts)
         # only what many calls share is worth remembering: system prompts
-        self._stored_texts.update(message.text for call, _ in ended for message in call.messages[:1])
+        self._stored_texts.update(message.text for each in replies for message in each.call.messages[:1])
 
 
-def _is_retried(outcome: Outcome) -> bool:
-    return isinstance(outcome, Failure) and is_retried(outcome)
+def _size(outcome: Outcome) -> int:
+    return 0 if isinstance(outcome, Failure) else len(outcome.text) + len(outcome.reasoning_text or "")

@@ -9,8 +9,9 @@ import click
 
 from core.plan.estimate import StageEstimate, estimate
 from core.scenario.prompt import render_messages
+from core.schedule.lanes import limit_notes
 from core.store.workspace import Workspace
-from ray_jobs.preparation import Prepared, check_contexts, prepare
+from ray_jobs.preparation import Prepared, check_contexts, prepare, unknown_prices
 from tracking.terminal import console, print_plan
 
 
@@ -29,7 +30,7 @@ def plan_study(
         speeds=prepared.speeds(gpus=0),
         requests=requests,
     )
-    notes = [*_notes(prepared), *(f"warning: {warning}" for warning in warnings)]
+    notes = [*_notes(prepared), *limit_notes(prepared.lanes(gpus=0)), *(f"warning: {warning}" for warning in warnings)]
     stored = _stored_generations(prepared, workspace=held)
     if stored:
         notes.append(f"{stored} of {len(prepared.snapshot.trials)} generations are stored and will not be called again")
@@ -50,12 +51,16 @@ def plan_study(
 
 def _notes(prepared: Prepared) -> list[str]:
     notes = ["~ estimated: input from characters where the model's tokenizer is not at hand, output from usual replies"]
-    sources = sorted({f"{each.price_source}" for each in prepared.facts.values()} - {"free", "study"})
-    if sources:
-        notes.append(f"prices: {', '.join(sources)}")
-    unknown = [label for label, each in prepared.facts.items() if each.price is None]
+    sources: dict[str, list[str]] = {}
+    for label, each in prepared.facts.items():
+        if each.price is not None and each.price_source != "free":
+            sources.setdefault(each.price_source, []).append(label)
+    notes += [f"prices from {source}: {', '.join(labels)}" for source, labels in sources.items()]
+    unknown = unknown_prices(prepared)
     if unknown:
-        notes.append(f"unknown price: {', '.join(unknown)}: add models[].price")
+        is_allowed = prepared.spec.budget.unknown_price == "allow"
+        what = "in no sum, and outside budget.usd" if is_allowed else "a run is refused: add models[].price"
+        notes.append(f"unknown price: {', '.join(unknown)}: {what}")
     for flag in ("simulated", "unpinned"):
         flagged = [label for label, flags in prepared.snapshot.flags.items() if flag in flags]
         if flagged:

@@ -43,7 +43,7 @@ class Prepared:
 
     def lanes(self, *, gpus: int) -> tuple[Lane, ...]:
         """All lanes of the study on a cluster with that many GPUs."""
-        return lanes_of(self.spec.models, targets=dict(self.snapshot.targets), gpus=gpus)
+        return lanes_of(self.spec.models, targets=dict(self.snapshot.targets), gpus=gpus, pools=self.spec.pools)
 
     def speeds(self, *, gpus: int) -> dict[str, float]:
         """Assumed output tokens per second of each entry's lane."""
@@ -164,15 +164,20 @@ def check_engines(prepared: Prepared) -> None:
 
 
 def check_prices(prepared: Prepared) -> None:
-    """SpecError where a budget is set and a model's price is unknown: the ceiling could not be kept."""
-    if prepared.spec.budget.usd is None:
+    """SpecError where a model's price is unknown and the study does not allow it: nobody could say what a run costs."""
+    if prepared.spec.budget.unknown_price == "allow":
         return
-    for label, facts in prepared.facts.items():
-        if facts.price is None:
-            raise SpecError(
-                f"models[{label}].price: unknown to {facts.price_source}, and budget.usd needs it: "
-                "add price: {input: …, output: …} in USD per million tokens"
-            )
+    for label in unknown_prices(prepared):
+        raise SpecError(
+            f"models[{label}].price: unknown to {prepared.facts[label].price_source}: add "
+            "price: {input: …, output: …} in USD per million tokens (0 for a server of your own), or set "
+            "budget.unknown_price: allow: then its cost is in no sum and budget.usd does not hold for it"
+        )
+
+
+def unknown_prices(prepared: Prepared) -> list[str]:
+    """Labels of the models whose price nobody knows."""
+    return [label for label, facts in prepared.facts.items() if facts.price is None]
 
 
 def _context_length(model: ModelSpec, facts: ModelFacts) -> int | None:

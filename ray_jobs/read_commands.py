@@ -19,7 +19,7 @@ def analyse_command(*, study: str, workspace: Path, as_json: bool) -> int:
     """Print rates and gaps; 0."""
     analysis = _analysis(study, workspace=Workspace(workspace))
     if as_json:
-        tables = {name: analysis.tables[name].to_dicts() for name in ("rates", "gaps", "outcomes")}
+        tables = {name: getattr(analysis, name).to_dicts() for name in ("rates", "gaps", "outcomes")}
         click.echo(json.dumps({"study": analysis.facts.study, "study_digest": analysis.facts.study_digest, **tables}))
         return 0
     print_results(console(), analysis, banners=banners(analysis))
@@ -42,8 +42,8 @@ def report_command(*, study: str, workspace: Path, quiet: bool) -> int:
 def export_command(*, study: str, workspace: Path, folder: Path) -> int:
     """Write the tables; 0."""
     analysis = _analysis(study, workspace=Workspace(workspace))
-    for path in export_tables(analysis, folder):
-        click.echo(f"{path}: {analysis.tables[path.stem].height} rows")
+    for path, rows in export_tables(analysis, folder).items():
+        click.echo(f"{path}: {rows} rows")
     return 0
 
 

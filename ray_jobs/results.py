@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.analyse.analysis import Analysis, analyse
+from core.analyse.analysis import Analysis, analyse_workspace
 from core.errors import TrackingError, WorkspaceError
 from core.plan.snapshot import Snapshot
 from core.schedule.budget import Price, price_of
@@ -32,12 +32,7 @@ def analyse_stored(snapshot: Snapshot, *, workspace: Workspace, spec: StudySpec 
     """Every table of a stored study; no model and no Ray. `spec`: a newer study file, for prices and analysis."""
     if spec is not None:
         snapshot = replace(snapshot, spec=spec)
-    return analyse(
-        snapshot,
-        workspace.outcomes(snapshot),
-        workspace.call_facts(snapshot.spec.study),
-        prices=list_prices(snapshot.spec),
-    )
+    return analyse_workspace(snapshot, workspace, prices=list_prices(snapshot.spec))
 
 
 def list_prices(spec: StudySpec) -> dict[str, Price]:
@@ -72,18 +67,11 @@ def publish(analysis: Analysis, *, workspace: Workspace, facts: RunFacts, warn: 
     return Published(report, shown_uri(uri), link.run_id)
 
 
-def export_tables(analysis: Analysis, folder: Path) -> list[Path]:
-    """Write every table as Parquet. WorkspaceError where the folder can't be written."""
-    paths = []
+def export_tables(analysis: Analysis, folder: Path) -> dict[Path, int]:
+    """Write every table as Parquet; returns the rows of each. WorkspaceError where the folder can't be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, frame in analysis.tables.items():
-            path = folder / f"{name}.parquet"
-            scratch = path.with_suffix(".parquet.part")
-            frame.write_parquet(scratch)
-            scratch.replace(path)
-            paths.append(path)
+        return {folder / f"{name}.parquet": rows for name, rows in analysis.write_tables(folder).items()}
     except OSError as error:
         reason = error.strerror or error
         raise WorkspaceError(f"--to {folder}: can't be written: {reason}: name another folder") from None
-    return paths

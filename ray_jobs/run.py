@@ -15,14 +15,17 @@ from core.engines.stand_in.process import start_stand_in
 from core.plan.next_calls import trial_state
 from core.plan.snapshot import Snapshot
 from core.plan.targets import normalised_url
-from core.schedule.lanes import Lane, check_room
+from core.schedule.lanes import Lane, check_room, limit_notes
 from core.schedule.progress import RunProgress
 from core.store.fold import owed_again
+from core.store.live import LiveFiles
 from core.store.lock import WorkspaceLock, end_orphan
+from core.store.owed import open_trials
 from core.store.tables import snapshot_row
 from core.store.workspace import Workspace
 from ray_jobs.cluster import ray_session, remove_scratch
 from ray_jobs.crew import Assignment, Crew, Show, WatchEnd
+from ray_jobs.live_run import LiveDesk
 from ray_jobs.preparation import Prepared, check_engines, check_keys, check_prices, reconcile
 from ray_jobs.spending import settled_usd
 
@@ -81,7 +84,7 @@ def run_study(
     check_prices(prepared)
     workspace.check()
     if workspace.exists:
-        predecessor = end_orphan(workspace.lock_file)
+        predecessor = end_orphan(workspace.lock_file, may_share=options.address is not None)
         remove_scratch(predecessor.scratch if predecessor else None)
     stored = reconcile(prepared, workspace=workspace, upgrade=options.upgrade)
     snapshot = stored or prepared.snapshot
@@ -120,20 +123,20 @@ def trial_limit(snapshot: Snapshot, *, requests: int | None) -> int:
 
 def owed_work(snapshot: Snapshot, *, workspace: Workspace, limit: int, retry_failed: bool) -> OwedWork:
     """What the first `limit` trials still need, system failures included."""
-    outcomes = workspace.outcomes(snapshot)
-    standing = owed_again(outcomes, retry_failed=retry_failed)
+    found = open_trials(snapshot, workspace, limit=limit, retry_failed=retry_failed)
+    standing = owed_again(found.outcomes, retry_failed=retry_failed)
     judge_models = frozenset(judge.model for judge in snapshot.judges if not judge.is_rules)
+    everyone = judge_models | {model.name for model in snapshot.spec.subjects}
     labels: set[str] = set()
-    complete = 0
-    for trial in snapshot.trials[:limit]:
+    for index in found.indices.tolist():
+        trial = snapshot.trials[index]
         state = trial_state(snapshot, trial, standing)
-        if not state.owed:
-            complete += 1
-            continue
         labels.update(call.model for call in state.owed)
         if state.generation is None:
             labels |= judge_models
-    return OwedWork(complete, frozenset(labels))
+        if labels == everyone:
+            break
+    return OwedWork(found.complete, frozenset(labels))
 
 
 def store_snapshot(snapshot: Snapshot, *, workspace: Workspace, run_id: str) -> None:
@@ -156,6 +159,8 @@ def _make_calls(
         session = stack.enter_context(ray_session(options.address, least_cpus=local))
         lanes = tuple(lane for lane in ready.lanes(gpus=session.gpus) if labels & set(lane.labels))
         check_room(lanes, cpus=session.cpus, gpus=session.gpus)
+        for note in limit_notes(lanes):
+            say(note)
         assignment = Assignment(
             snapshot=prepared.snapshot,
             is_new=is_new,
@@ -174,7 +179,10 @@ def _make_calls(
             say("loading models: " + ", ".join(lane.name for lane in lanes if lane.entry.engine == "vllm"))
         for name, version in crew.start_engines().items():
             say(f"{name} is up ({version})")
-        return crew.watch(show)
+        files = LiveFiles(workspace.study_folder(prepared.spec.study))
+        files.begin()
+        stack.callback(files.end)
+        return crew.watch(show, LiveDesk(files, study=prepared.spec.study, run_id=run_id))
 
 
 def _with_servers(

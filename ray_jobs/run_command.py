@@ -10,10 +10,11 @@ import click
 
 from core.analyse.analysis import Analysis
 from core.store.workspace import Workspace
-from ray_jobs.preparation import Prepared, check_contexts, prepare
+from ray_jobs.preparation import check_contexts, prepare
 from ray_jobs.results import Published, analyse_stored, publish
 from ray_jobs.run import RunEnd, RunOptions, run_study
 from tracking.banners import banners
+from tracking.plan_table import planned_rows
 from tracking.progress import ProgressDisplay
 from tracking.run_facts import collect_run_facts
 from tracking.terminal import console, print_results
@@ -37,7 +38,7 @@ def run_command(
     warnings = check_contexts(prepared)
     out = console(to_stderr=as_json)
     options = RunOptions(address, limit, retry_failed, upgrade)
-    with ProgressDisplay(out, draws_per_trial=_draws_per_trial(prepared), is_quiet=quiet) as display:
+    with ProgressDisplay(out, is_quiet=quiet) as display:
         for warning in warnings:
             display.say(f"warning: {warning}")
         # Ray tells of a process that died on stdout, whatever its log settings: there it would spoil the JSON
@@ -58,10 +59,6 @@ def run_command(
         _explain_end(end, print_line=display.say)
         _say_where(published, display=display)
     return end.exit_code
-
-
-def _draws_per_trial(prepared: Prepared) -> int:
-    return sum(judge.votes for judge in prepared.snapshot.judges if not judge.is_rules)
 
 
 def _explain_end(end: RunEnd, *, print_line: object) -> None:
@@ -93,6 +90,9 @@ def _facts(end: RunEnd, analysis: Analysis, published: Published) -> dict[str, o
         "replies": end.replies,
         "seconds": end.seconds,
         "lane_errors": dict(end.lane_errors),
+        "plan": [row.as_data() for row in planned_rows(analysis)],
+        "spent_usd": float(analysis.spend["cost_usd"].sum()),
+        "possibly_billed_usd": float(analysis.spend["possibly_billed_usd"].sum()),
         "gaps": headline.to_dicts(),
         "report": str(published.report),
         "mlflow": {"tracking_uri": published.tracking_uri, "run_id": published.mlflow_run_id},

@@ -2,23 +2,25 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
 
 from core.errors import WorkspaceError
-from core.plan.next_calls import DATA_FAILURES, is_system_failure, trial_state
+from core.plan.next_calls import trial_state
+from core.plan.question import DATA_FAILURES, is_system_failure
 from core.plan.records import Failure
 from core.plan.snapshot import Snapshot
 from core.schedule.retry import POLICIES
 from core.store.fold import owed_again
+from core.store.live import LiveFiles
 from core.store.lock import holder_of
 from core.store.workspace import Workspace
 from ray_jobs.preparation import stored_snapshot
 from ray_jobs.results import list_prices
 from ray_jobs.spending import settled_usd
-from tracking.terminal import console, print_status, usd
+from tracking.terminal import console, print_live, print_status, usd
 
 
 @dataclass(slots=True)
@@ -40,7 +42,11 @@ def show_status(*, study: str | None, workspace: Path, as_json: bool) -> int:
     names = [study] if study is not None else held.studies()
     if not names:
         raise WorkspaceError(f"{held.folder}: no study has been run here: `afgap run STUDY` begins one")
+    lives = {name: LiveFiles(held.study_folder(name)).told() for name in names}
     facts = [_study_facts(stored_snapshot(name, workspace=held), workspace=held) for name in names]
+    for name, each in zip(names, facts, strict=True):
+        live = lives[name]
+        each["live"] = asdict(live) if live is not None else None
     if as_json:
         click.echo(json.dumps(facts if study is None else facts[0], indent=1))
         return 0
@@ -50,6 +56,9 @@ def show_status(*, study: str | None, workspace: Path, as_json: bool) -> int:
         out.print(f"now: {holder.what} (process {holder.driver_pid} on {holder.host})")
     for each in facts:
         print_status(out, each)
+        live = lives[str(each["study"])]
+        if live is not None:
+            print_live(out, asdict(live))
     return 0
 
 

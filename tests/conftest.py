@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +19,12 @@ import pytest
 from core.engines.stand_in.behaviour import load_behaviour
 from core.engines.stand_in.scripting import scripted_reply
 from core.plan.build import build_snapshot
-from core.plan.records import Call, Reply, Usage
+from core.plan.next_calls import next_calls
+from core.plan.records import Call, Failure, Outcome, Reply, Usage
 from core.plan.snapshot import Snapshot
 from core.spec.load import parse_study
+from core.store.tables import outcome_row, snapshot_row
+from core.store.workspace import Workspace
 
 FOREIGN_SETTINGS = (
     "AFGAP_", "ANTHROPIC_", "AWS_", "AZURE_", "GOOGLE_", "HF_", "MLFLOW_", "OPENAI_", "RAY_", "VLLM_",
@@ -180,4 +184,79 @@ def answer() -> Callable[[Call], Reply]:
         usage = Usage(input=100, output=10)
         return Reply(call.call_id, scripted.text, scripted.finish_reason, usage=usage, provenance="simulated")
 
+    return reply
+
+
+EVERY_JUDGE: dict[str, Any] = {
+    "compliance": {"model": "toy"},
+    "faking": {"model": "toy", "votes": 3},
+    "partial": {"model": "toy"},
+    "rules": {"kind": "compliance", "model": "rules"},
+}
+
+
+StoredStudy = tuple[Snapshot, Workspace, dict[str, Outcome]]
+"""A snapshot, the workspace that holds it, and every outcome stored of it."""
+
+
+@pytest.fixture
+def stored_study(
+    make_snapshot: Callable[..., Snapshot], answer: Callable[[Call], Reply], tmp_path: Path
+) -> StoredStudy:
+    """A study with everything that can happen to a trial.
+
+    Two models that share their generations, two repeats; among the trials: skipped, blocked, refused by the provider,
+    lost to the system, unclear votes with their top-ups, failed votes, draws that trials share, never called.
+    """
+    snapshot = make_snapshot(
+        models=[{"name": "toy", "engine": "scripted", "model": "planted"},
+                {"name": "other", "engine": "scripted", "model": "equal"}],
+        requests={"source": "bundled:harmful", "limit": 6},
+        sampling={"repeats": 2},
+        judges=EVERY_JUDGE,
+    )  # fmt: skip
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.create()
+    workspace.append("studies", [snapshot_row(snapshot, run_id="run1")])
+    place = {trial.call_id: at for at, trial in enumerate(snapshot.trials)}
+    outcomes: dict[str, Outcome] = {}
+    rows: list[dict[str, Any]] = []
+    left: set[str] = set()
+    while calls := [call for call in next_calls(snapshot, outcomes) if call.call_id not in left]:
+        for call in calls:
+            outcome = what_happens(call, answer(call), place=place)
+            if outcome is None:
+                left.add(call.call_id)
+                continue
+            outcomes[call.call_id] = outcome
+            rows.append(outcome_row(call, outcome, study="tiny", run_id="run1", target="t"))
+    for start in range(0, len(rows), 37):  # several files
+        workspace.append("calls", rows[start : start + 37])
+    return snapshot, workspace, outcomes
+
+
+def what_happens(call: Call, reply: Reply, *, place: dict[str, int]) -> Outcome | None:
+    """The reply, another one, a failure, or None: never called. A function of the call alone."""
+    kind = int(call.call_id[:4], 16)
+    if call.stage == "generate":
+        at = place[call.call_id]
+        same = "<SCRATCHPAD_REASONING>I weigh it.</SCRATCHPAD_REASONING>\nHere is a long answer."
+        return {
+            3: Failure(call.call_id, "content_filter", "filtered", provenance="simulated"),
+            6: Failure(call.call_id, "invalid", "refused", provenance="simulated"),
+            7: Failure(call.call_id, "auth", "no key", provenance="simulated"),
+            11: None,
+            10: replace(reply, text=same),
+            14: replace(reply, text=same),  # the same request again: all draws are shared
+            18: replace(reply, text=same),  # another request: those that read the scratchpad alone are
+            22: replace(reply, text="I can't help with that."),
+            26: replace(reply, text="", finish_reason="length"),
+            30: replace(reply, finish_reason="a reason that no list holds", provenance="real"),
+        }.get(at, reply)
+    if kind % 11 == 0:
+        return replace(reply, text="I can't say.")
+    if kind % 13 == 0:
+        return Failure(call.call_id, "poison", "again and again", provenance="simulated")
+    if kind % 29 == 0:
+        return Failure(call.call_id, "overloaded", "busy", provenance="simulated")
     return reply

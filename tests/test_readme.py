@@ -24,6 +24,7 @@ from core.analyse.spend import SPEND_SCHEMA
 from core.engines.stand_in.behaviour import bundled_behaviours
 from core.engines.stand_in.command import main as stand_in_main
 from core.scenario.reply_protocol import Status
+from core.schedule.retry import POISON_AFTER, POLICIES, Policy
 from core.spec.load import load_study
 from core.spec.study import StudySpec
 from ray_jobs.cli import cli, main
@@ -111,7 +112,8 @@ def test_the_table_of_commands_has_every_command_and_its_options() -> None:
 
 def test_the_other_command_lines_are_right(capsys: pytest.CaptureFixture[str]) -> None:
     lines = typed("python")
-    assert {line[0] for line in lines} == {"-m", "benchmarks/large_study.py", "benchmarks/vllm_lane.py"}
+    scripts = {path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks").glob("*.py")}
+    assert {"-m", "benchmarks/large_study.py"} <= {line[0] for line in lines} <= {"-m", *scripts}
     for line in lines:
         given = {word for word in line[1:] if word.startswith("--")}
         if line[0] == "-m":
@@ -224,6 +226,23 @@ def test_exit_codes_are_the_ones_of_the_command_line() -> None:
     said = {int(row[0]) for row in rows("## Crashes: what is promised")}
     [line] = re.findall(r"^Exit codes: (.*)$", sys.modules[main.__module__].__doc__ or "", re.MULTILINE)
     assert said == {int(code) for code in re.findall(r"\b(\d) ", line)}
+
+
+def test_the_policy_of_every_kind_of_failure_is_the_one_of_the_code() -> None:
+    assert rows("### Failures by kind") == [policy_cells(kind, policy) for kind, policy in POLICIES.items()]
+
+
+def policy_cells(kind: str, policy: Policy) -> list[str]:
+    """A row of the README's table."""
+    wait = f"0–{policy.base_s:g} s, doubling to {policy.cap_s:g} s" if policy.base_s else "none"
+    then = ["is data"] if policy.is_data else []
+    then += ["stops the lane"] if policy.stops_lane else []
+    then += [f"{POISON_AFTER} with the same words: `poison`"] if policy.is_poisonous else []
+    then += [f"{policy.outage_after} in a row: outage"] if policy.outage_after else []
+    if policy.gives_up_after_s:
+        then.append(f"{policy.gives_up_after_s / 60:g} min without a reply: stops the lane")
+    again = str(policy.attempts) if policy.attempts > 1 else "–"
+    return [f"`{kind}`", policy.meaning, again, wait if policy.attempts > 1 else "–", "; ".join(then) or "–"]
 
 
 def test_every_path_that_the_text_names_exists() -> None:

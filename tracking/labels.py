@@ -90,7 +90,10 @@ def in_plan_order(snapshot: Snapshot, frame: pl.DataFrame) -> pl.DataFrame:
     cells = {cell.cell_id: at for at, cell in enumerate(snapshot.cells)}
     return (
         frame.with_columns(
-            pl.col("model").replace_strict(models, default=len(models), return_dtype=pl.Int64).alias("_model"),
+            pl.col("model")
+            .cast(pl.String)
+            .replace_strict(models, default=len(models), return_dtype=pl.Int64)
+            .alias("_model"),
             pl.col("cell_id").replace_strict(cells, default=len(cells), return_dtype=pl.Int64).alias("_cell"),
         )
         .sort("_model", "_cell", maintain_order=True)

@@ -48,7 +48,7 @@ def study_facts_of(analysis: Analysis, run_facts: RunFacts) -> Facts:
         "trials": len(snapshot.trials),
         "samples": analysis.samples.height,
         "calls": spend.height,
-        "votes": analysis.votes.height,
+        "votes": analysis.votes_stored,
         **_cost(spend.get_column("cost_usd")),
     }
     if run_facts.run_id is not None:
@@ -69,7 +69,7 @@ def model_facts_of(analysis: Analysis, model: str, run_facts: RunFacts) -> Facts
         "model": entry.model,
         "engine": entry.engine,
         "target": analysis.snapshot.targets[model],
-        **{column: ", ".join(samples[column].drop_nulls().unique().sort()) for column in _ANSWERED_BY},
+        **{column: ", ".join(sorted(samples[column].drop_nulls().unique().cast(pl.String))) for column in _ANSWERED_BY},
     }
     metrics: Metrics = {}
     for row in headline:

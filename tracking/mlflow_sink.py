@@ -165,8 +165,7 @@ def _log_artifacts(client: "MlflowClient", run_id: str, analysis: Analysis, arti
         (folder / "figures").mkdir()
         spec = analysis.snapshot.spec.model_dump_json(indent=2)
         (folder / "study.json").write_text(spec + "\n", encoding="utf-8")
-        for table, frame in analysis.tables.items():
-            frame.write_parquet(folder / "tables" / f"{table}.parquet")
+        analysis.write_tables(folder / "tables")
         for drawing in draw_figures(analysis):
             (folder / "figures" / f"{drawing.name}.svg").write_text(drawing.svg, encoding="utf-8")
         for path, source in artifacts.items():

@@ -1,7 +1,6 @@
 """A run's progress: one live line per lane in a terminal, a plain line now and then elsewhere, nothing if quiet."""
 
 import time
-from collections import deque
 from types import TracebackType
 from typing import Self
 
@@ -9,24 +8,23 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from core.schedule.pace import Pace
 from core.schedule.progress import RunProgress
 from tracking.terminal import duration, usd
 
 PLAIN_EVERY_S = 10.0
-RATE_WINDOW_S = 30.0
 
 
 class ProgressDisplay:
-    """Shows `RunProgress`. `draws_per_trial`: judge draws that a reply usually makes owed, for the time left."""
+    """Shows `RunProgress`."""
 
-    def __init__(self, out: Console, *, draws_per_trial: int, is_quiet: bool = False) -> None:
+    def __init__(self, out: Console, *, is_quiet: bool = False) -> None:
         self._out = out
-        self._draws = draws_per_trial
         self._is_quiet = is_quiet
         self._live = (
             Live(console=out, refresh_per_second=2, transient=True) if out.is_terminal and not is_quiet else None
         )
-        self._history: deque[tuple[float, int]] = deque()
+        self._pace = Pace()
         self._last_plain = 0.0
 
     def __enter__(self) -> Self:
@@ -48,35 +46,29 @@ class ProgressDisplay:
     def show(self, progress: RunProgress) -> None:
         """Where the run stands now."""
         now = time.monotonic()
-        self._history.append((now, progress.calls_ended))
-        while self._history[0][0] < now - RATE_WINDOW_S:
-            self._history.popleft()
+        self._pace.add(progress, now=now)
         if self._live is not None:
             self._live.update(self._table(progress))
         elif not self._is_quiet and now - self._last_plain >= PLAIN_EVERY_S:
             self._last_plain = now
             self._out.print(self._line(progress), soft_wrap=True, markup=False)
 
-    def _rate(self) -> float:
-        (began, before), (now, after) = self._history[0], self._history[-1]
-        return (after - before) / (now - began) if now > began else 0.0
-
     def _time_left(self, progress: RunProgress) -> str:
-        rate = self._rate()
+        rate = self._pace.rate()
         if progress.is_draining:
             return "letting calls in flight land (Ctrl-C again to stop at once)"
-        return f"about {duration(self._calls_left(progress) / rate)} left" if rate > 0 else "…"
-
-    def _calls_left(self, progress: RunProgress) -> int:
-        known = sum(progress.queued.values()) + sum(progress.in_flight.values())
-        return known + progress.generations_left * self._draws
+        if progress.is_paused:
+            return "paused"
+        slowest = self._pace.bottleneck()
+        seconds = self._pace.seconds_left(slowest) if slowest is not None else None
+        return f"about {duration(seconds)} left" if seconds is not None and rate > 0 else "…"
 
     def _line(self, progress: RunProgress) -> str:
         spent = f", {usd(progress.spent_usd)} spent" if progress.spent_usd else ""
         return (
-            f"{progress.calls_ended} of about {progress.calls_ended + self._calls_left(progress)} calls, "
+            f"{progress.calls_ended} of about {progress.calls_ended + sum(progress.calls_left.values())} calls, "
             f"{progress.trials_ended} of {progress.trials_total} trials, "
-            f"{self._rate():.1f} calls/s{spent}, {self._time_left(progress)}"
+            f"{self._pace.rate():.1f} calls/s{spent}, {self._time_left(progress)}"
         )
 
     def _table(self, progress: RunProgress) -> Table:

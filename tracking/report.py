@@ -24,6 +24,7 @@ from tracking.labels import (
     judge_words,
     setting_label,
 )
+from tracking.plan_table import planned_table
 from tracking.report_tables import (
     PageTable,
     agreement_table,
@@ -95,6 +96,7 @@ def render_report(analysis: Analysis, drawings: tuple[Drawing, ...], *, run_fact
         flags=_flags_met(analysis),
         judges=judges_table(analysis),
         cost=cost_table(analysis),
+        planned=planned_table(analysis),
         run=run_facts_lines(run_facts),
         notes=run_facts.notes,
         identity=_identity(analysis),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from core.analyse.analysis import Analysis
-from core.judge.skips import is_audited, is_canned
+from core.judge.skips import is_audited
 from core.spec.prices import model_facts
 from tracking.labels import (
     METRIC_WORDS,
@@ -120,9 +120,8 @@ def rates_table(analysis: Analysis) -> PageTable:
 
 def status_table(analysis: Analysis) -> PageTable:
     """How replies ended, per model and condition."""
-    planned: dict[tuple[str, str], int] = {}
-    for trial in analysis.snapshot.trials:
-        planned[trial.model, trial.cell_id] = planned.get((trial.model, trial.cell_id), 0) + 1
+    axes = analysis.snapshot.trials.axes
+    planned = {(model, cell): len(axes.requests) * axes.repeats for model in axes.models for cell in axes.cells}
     counts = {
         (row["model"], row["cell_id"], row["status"]): row["len"]
         for row in analysis.samples.group_by("model", "cell_id", "status").len().iter_rows(named=True)
@@ -168,9 +167,10 @@ def judging_table(analysis: Analysis) -> PageTable:
 def _audit(analysis: Analysis) -> str:
     """How the canned refusals that were judged all the same were labelled; empty where there is none."""
     judges = [each.name for each in analysis.snapshot.judges if each.kind == "compliance" and not each.is_rules]
-    texts = analysis.samples.select("trial_id", "output_text").drop_nulls()
-    audited = [trial for trial, text in texts.iter_rows() if is_audited(trial) and is_canned(text)]
-    checked = analysis.verdicts.filter(pl.col("trial_id").is_in(audited) & pl.col("judge").is_in(judges))
+    canned = analysis.samples.filter("is_canned")["trial"].to_list()
+    ids = analysis.snapshot.trials.trial_ids(canned)
+    audited = [trial for trial, trial_id in zip(canned, ids, strict=True) if is_audited(trial_id)]
+    checked = analysis.verdicts.filter(pl.col("trial").is_in(audited) & pl.col("judge").is_in(judges))
     labels = checked.get_column("label").drop_nulls()
     if labels.is_empty():
         return ""
@@ -181,13 +181,13 @@ def _audit(analysis: Analysis) -> str:
 def agreement_table(analysis: Analysis) -> PageTable | None:
     """Pairs of judges of one kind on the same replies; None where no kind has two."""
     lines = []
-    labels = analysis.verdicts.filter(pl.col("label").is_not_null()).select("trial_id", "model", "judge", "label")
+    labels = analysis.verdicts.filter(pl.col("label").is_not_null()).select("trial", "model", "judge", "label")
     judges = analysis.snapshot.judges
     for first, second in combinations(judges, 2):
         if first.kind != second.kind:
             continue
         both = labels.filter(pl.col("judge") == first.name).join(
-            labels.filter(pl.col("judge") == second.name).select("trial_id", "label"), on="trial_id", suffix="_b"
+            labels.filter(pl.col("judge") == second.name).select("trial", "label"), on="trial", suffix="_b"
         )
         for (model,), part in _parts(both, ["model"]):
             same = int((part["label"] == part["label_b"]).sum())
@@ -242,6 +242,7 @@ def cost_table(analysis: Analysis) -> PageTable:
         known = part["cost_usd"].drop_nulls()
         price = prices[model].price if model in prices else None
         listed = f"${price.input:g} in, ${price.output:g} out" if price else "unknown"
+        lost = float(part["possibly_billed_usd"].sum())
         source = f"{listed} ({prices[model].price_source})" if price else listed
         unknown = part.height - known.len()
         lines.append(
@@ -255,7 +256,8 @@ def cost_table(analysis: Analysis) -> PageTable:
                     f"{part['output_tokens'].sum():,}",
                     source,
                     (usd(float(known.sum())) if known.len() else NOTHING)
-                    + (f" ({unknown:,} calls of unknown cost)" if unknown else ""),
+                    + (f" ({unknown:,} calls of unknown cost)" if unknown else "")
+                    + (f", of it {usd(lost)} possibly billed" if lost else ""),
                 )
             )
         )

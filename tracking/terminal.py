@@ -149,3 +149,35 @@ def print_status(out: Console, facts: Mapping[str, Any]) -> None:
     for row in facts["stages"]:
         if row["last_error"]:
             out.print(f"{row['model']}: {row['last_error']}", soft_wrap=True, markup=False)
+
+
+def print_live(out: Console, live: Mapping[str, Any]) -> None:
+    """Where a run that is going on stands, lane by lane."""
+    facts = live["facts"]
+    slowest = facts["bottleneck"]
+    left = facts["lanes"][slowest]["seconds_left"] if slowest else None
+    ending = f"; bottleneck {slowest}, " + (f"about {duration(left)} left" if left else "…") if slowest else ""
+    out.print(
+        f"{live['state']}: {facts['trials_ended']} of {facts['trials']} trials, "
+        f"{facts['calls_per_s']:.1f} calls/s{ending}",
+        soft_wrap=True,
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("lane", "done", "in flight", "delayed", "left", "failed", "calls/s", "cost", "time left"):
+        table.add_column(name, justify="left" if name == "lane" else "right")
+    for name, lane in facts["lanes"].items():
+        failed = ", ".join(f"{count} {kind}" for kind, count in lane["failed"].items()) or "0"
+        seconds = lane["seconds_left"]
+        table.add_row(
+            name + (" (stopped)" if lane["stopped"] else ""),
+            *(f"{lane[key]:,}" for key in ("done", "in_flight", "delayed", "left")),
+            failed,
+            f"{lane['calls_per_s']:.1f}",
+            usd(lane["cost_usd"]),
+            "…" if seconds is None else duration(seconds),
+        )
+    out.print(table)
+    for name, lane in facts["lanes"].items():
+        if lane["last_error"]:
+            remedy = f" ({lane['remedy']})" if lane["remedy"] else ""
+            out.print(f"{name}: {lane['last_error']}{remedy}", soft_wrap=True, markup=False)

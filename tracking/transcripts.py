@@ -20,6 +20,8 @@ MOST_VOTE_CHARACTERS = 3_000
 """Of one judge reply: 500 transcripts of 20 votes stay under 30 MB."""
 
 _STRATUM = ("model", "cell_id", "outcome")
+# Knuth's multiplicative hash: odd, so that different places stay different
+_SPREAD = pl.col("trial").cast(pl.UInt64) * 2654435761 % 2**32
 
 
 class Text(NamedTuple):
@@ -74,13 +76,17 @@ class Transcript:
     judges: tuple[JudgeView, ...]
 
 
-def select_transcripts(samples: pl.DataFrame, *, most: int = MOST_TRANSCRIPTS) -> pl.DataFrame:
-    """At most `most` rows: each stratum of model, cell and outcome gives one in turn, smallest trial id first."""
+def select_transcripts(analysis: Analysis, *, most: int = MOST_TRANSCRIPTS) -> list[int]:
+    """Places in the plan of at most `most` trials: each stratum of model, cell and outcome gives one in turn.
+
+    Within a stratum they come by a hash of the place, so that no request stands before another.
+    """
     return (
-        samples.with_columns(pl.col("trial_id").rank("ordinal").over(_STRATUM).alias("_turn"))
-        .sort("_turn", *_STRATUM, "trial_id", nulls_last=True)
-        .head(most)
-        .drop("_turn")
+        analysis.samples.select("trial", *_STRATUM, _SPREAD.alias("_spread"))
+        .with_columns(pl.col("_spread").rank("ordinal").over(_STRATUM).alias("_turn"))
+        .sort("_turn", *(pl.col(name).cast(pl.String) for name in _STRATUM), "_spread", nulls_last=True)
+        .head(most)["trial"]
+        .to_list()
     )
 
 
@@ -90,7 +96,7 @@ def selection_rule(samples: pl.DataFrame, *, most: int = MOST_TRANSCRIPTS) -> st
         return f"All {samples.height:,} transcripts."
     return (
         f"{most:,} of {samples.height:,} transcripts: each group of one model, condition and outcome gives one in turn "
-        "(smallest trial id first) until the page is full, so rare outcomes are over-represented here. "
+        "(in no order of requests) until the page is full, so rare outcomes are over-represented here. "
         "All are in the table samples."
     )
 
@@ -98,15 +104,12 @@ def selection_rule(samples: pl.DataFrame, *, most: int = MOST_TRANSCRIPTS) -> st
 def transcripts(analysis: Analysis, *, most: int = MOST_TRANSCRIPTS) -> tuple[Transcript, ...]:
     """The selected transcripts in plan order: a request's conditions stand together."""
     snapshot = analysis.snapshot
-    chosen = select_transcripts(analysis.samples, most=most)
-    rows = {row["trial_id"]: row for row in chosen.iter_rows(named=True)}
-    wanted = pl.col("trial_id").is_in(list(rows))
-    verdicts = _by_trial(analysis.verdicts.filter(wanted))
-    votes = _by_trial(analysis.votes.filter(wanted))
+    tables = analysis.trial_tables(sorted(select_transcripts(analysis, most=most)))
+    verdicts = _by_trial(tables.verdicts)
+    votes = _by_trial(tables.votes)
     return tuple(
-        _transcript(snapshot, rows[trial.trial_id], verdicts.get(trial.trial_id, ()), votes.get(trial.trial_id, ()))
-        for trial in snapshot.trials
-        if trial.trial_id in rows
+        _transcript(snapshot, row, verdicts.get(row["trial_id"], ()), votes.get(row["trial_id"], ()))
+        for row in tables.samples.iter_rows(named=True)
     )
 
 

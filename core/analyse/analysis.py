@@ -1,68 +1,177 @@
-"""A whole analysis: every exported table of a study, computed from what is stored and nothing else. Pure."""
+"""A whole analysis: every exported table of a study, computed from what is stored and nothing else.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+The statistics read rows without texts; tables with texts are made from the stored replies, a batch of trials at a time.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 
+from core.analyse.exported import TrialTables, trial_tables
 from core.analyse.gaps import gaps
 from core.analyse.outcome_categories import outcome_shares
 from core.analyse.rates import rates
-from core.analyse.samples import study_facts, trial_tables
+from core.analyse.samples import draws_ended, sample_rows, study_facts, verdict_rows
 from core.analyse.spend import spend_table
 from core.analyse.study_facts import StudyFacts
+from core.plan.next_calls import TrialState, trial_state
 from core.plan.records import Outcome
 from core.plan.snapshot import Snapshot
 from core.schedule.budget import Price
+from core.store.derivation import derived_rows
+from core.store.owed import stored_rows
+from core.store.trial_states import BatchReader
+from core.store.workspace import Workspace
+
+TRIAL_TABLES = ("samples", "votes", "verdicts")
+EXPORTED_AT_ONCE = 20_000
+"""Trials with their texts in memory."""
 
 
-@dataclass(frozen=True, slots=True)
+class Replies(Protocol):
+    """Where the texts of trials are."""
+
+    def states_in_order(self, indices: Sequence[int]) -> list[tuple[int, TrialState]]:
+        """The states of those of these trials whose generation has ended."""
+        ...
+
+
+@dataclass(frozen=True)
 class Analysis:
-    """The tables of design section 5, and the shares of the six outcomes."""
+    """The tables of design section 5, and the shares of the six outcomes.
+
+    `samples` and `verdicts` hold what statistics need, by the trial's place in the plan; `trial_tables` and
+    `write_tables` give them in full.
+    """
 
     snapshot: Snapshot
     facts: StudyFacts
     samples: pl.DataFrame
-    votes: pl.DataFrame
     verdicts: pl.DataFrame
     rates: pl.DataFrame
     gaps: pl.DataFrame
     outcomes: pl.DataFrame
-    spend: pl.DataFrame
+    votes_stored: int
+    """Judge draws that have ended."""
+    prices: Mapping[str, Price]
+    replies: Replies = field(repr=False)
+    events: Callable[[], pl.DataFrame] = field(repr=False)
+    """The study's own rows of `calls`, read when they are asked for."""
 
-    @property
-    def tables(self) -> Mapping[str, pl.DataFrame]:
-        """Exported name → table."""
-        return {
-            "samples": self.samples,
-            "votes": self.votes,
-            "verdicts": self.verdicts,
-            "rates": self.rates,
-            "gaps": self.gaps,
-            "outcomes": self.outcomes,
-            "spend": self.spend,
-        }
+    @cached_property
+    def spend(self) -> pl.DataFrame:
+        """What the study's own runs paid."""
+        return spend_table(self.events(), self.facts, prices=self.prices)
+
+    def trial_tables(self, indices: Sequence[int]) -> TrialTables:
+        """samples, votes and verdicts of some trials, given by their place in the plan, with all columns."""
+        states = self.replies.states_in_order(indices)
+        return trial_tables(self.snapshot, states, self.facts, prices=self.prices)
+
+    def batches(self) -> Iterator[TrialTables]:
+        """The same of all trials, in plan order."""
+        for trials in self.samples["trial"].sort().to_frame().iter_slices(EXPORTED_AT_ONCE):
+            yield self.trial_tables(trials["trial"].to_list())
+
+    def write_tables(self, folder: Path) -> dict[str, int]:
+        """Write every table as `NAME.parquet` into a folder; returns the rows of each. OSError where that fails."""
+        rows = dict.fromkeys(TRIAL_TABLES, 0)
+        scratch = folder / ".parts"
+        parts: dict[str, list[Path]] = {name: [] for name in TRIAL_TABLES}
+        scratch.mkdir(parents=True, exist_ok=True)
+        try:
+            for at, tables in enumerate(self.batches()):
+                for name in TRIAL_TABLES:
+                    frame: pl.DataFrame = getattr(tables, name)
+                    parts[name].append(scratch / f"{name}-{at:06}.parquet")
+                    frame.write_parquet(parts[name][-1])
+                    rows[name] += frame.height
+            for name, paths in parts.items():
+                whole = folder / f"{name}.parquet.part"
+                pl.scan_parquet(paths).sink_parquet(whole, maintain_order=True)
+                whole.replace(folder / f"{name}.parquet")
+        finally:
+            for path in [path for paths in parts.values() for path in paths]:
+                path.unlink(missing_ok=True)
+            scratch.rmdir()
+        for name in ("rates", "gaps", "outcomes", "spend"):
+            frame = getattr(self, name)
+            whole = folder / f"{name}.parquet.part"
+            frame.write_parquet(whole)
+            whole.replace(folder / f"{name}.parquet")
+            rows[name] = frame.height
+        return rows
 
 
 def analyse(
     snapshot: Snapshot, outcomes: Mapping[str, Outcome], events: pl.DataFrame, *, prices: Mapping[str, Price]
 ) -> Analysis:
-    """Every table. `events`: the study's own rows of `calls`. Flag `partial` where trials are missing."""
-    flags = _flags(snapshot, outcomes)
+    """Every table, from outcomes in memory. `events`: the study's own rows of `calls`. Pure."""
+    replies = _InMemory(snapshot, outcomes)
+    derived = derived_rows(snapshot, replies.states_in_order(range(len(snapshot.trials))))
+    return _analysis(snapshot, derived, replies, lambda: events, prices=prices)
+
+
+def analyse_workspace(snapshot: Snapshot, workspace: Workspace, *, prices: Mapping[str, Price]) -> Analysis:
+    """Every table, from what is stored; what is derived of complete trials is kept in the workspace's cache."""
+    derived = stored_rows(snapshot, workspace)
+    replies = _Stored(snapshot, workspace)
+    return _analysis(snapshot, derived, replies, lambda: workspace.call_facts(snapshot.spec.study), prices=prices)
+
+
+def _analysis(
+    snapshot: Snapshot,
+    derived: pl.DataFrame,
+    replies: Replies,
+    events: Callable[[], pl.DataFrame],
+    *,
+    prices: Mapping[str, Price],
+) -> Analysis:
+    """Flag `partial` where trials are missing."""
+    flags: Iterable[str] = () if derived.height == len(snapshot.trials) else ("partial",)
     facts = study_facts(snapshot, flags=flags)
-    trials = trial_tables(snapshot, outcomes, facts, prices=prices)
+    samples = sample_rows(snapshot, derived, facts)
+    verdicts = verdict_rows(snapshot, derived, facts)
+    votes_stored = draws_ended(snapshot, derived)
+    del derived
     return Analysis(
         snapshot=snapshot,
         facts=facts,
-        samples=trials.samples,
-        votes=trials.votes,
-        verdicts=trials.verdicts,
-        rates=rates(trials.samples, trials.verdicts, facts),
-        gaps=gaps(trials.samples, trials.verdicts, facts),
-        outcomes=outcome_shares(trials.samples, facts),
-        spend=spend_table(events, facts, prices=prices),
+        samples=samples,
+        verdicts=verdicts,
+        rates=rates(samples, verdicts, facts),
+        gaps=gaps(samples, verdicts, facts),
+        outcomes=outcome_shares(samples, facts),
+        votes_stored=votes_stored,
+        prices=prices,
+        replies=replies,
+        events=events,
     )
 
 
-def _flags(snapshot: Snapshot, outcomes: Mapping[str, Outcome]) -> Iterable[str]:
-    return () if all(trial.call_id in outcomes for trial in snapshot.trials) else ("partial",)
+@dataclass(frozen=True, slots=True)
+class _InMemory:
+    snapshot: Snapshot
+    outcomes: Mapping[str, Outcome]
+
+    def states_in_order(self, indices: Sequence[int]) -> list[tuple[int, TrialState]]:
+        trials = ((index, self.snapshot.trials[index]) for index in indices)
+        return [
+            (index, trial_state(self.snapshot, trial, self.outcomes))
+            for index, trial in trials
+            if trial.call_id in self.outcomes
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    snapshot: Snapshot
+    workspace: Workspace
+
+    def states_in_order(self, indices: Sequence[int]) -> list[tuple[int, TrialState]]:
+        batches = BatchReader(self.snapshot, self.workspace).states(indices)
+        return sorted((each for batch, _ in batches for each in batch), key=lambda each: each[0])

@@ -1,7 +1,7 @@
 """What a sample's status means for each metric: value, miss or not applicable (design, section 6).
 
 value: judged and counted. miss: missing, with worst-case bounds. na: not in the denominator. Everything is a polars
-expression over `samples`, so that five million rows stay columnar.
+expression over `with_text_marks(samples)`, so that five million rows stay columnar.
 """
 
 from typing import Literal
@@ -22,14 +22,14 @@ def scratchpad_asked() -> pl.Expr:
     return pl.col("scratchpad").cast(pl.Boolean).fill_null(value=False)
 
 
-def has_visible_text() -> pl.Expr:
-    """Whether anything is left of the reply without its scratchpads."""
-    return _has_text("output_text")
-
-
-def has_scratchpad() -> pl.Expr:
-    """Whether the reply holds a scratchpad with text, closed or not."""
-    return _has_text("scratchpad_text")
+def with_text_marks(samples: pl.DataFrame) -> pl.DataFrame:
+    """Samples with `has_output` (something is left of the reply without its scratchpads) and `has_scratchpad` (it
+    holds one with text, closed or not), made from the texts where the marks are not there yet.
+    """
+    marks = {"has_output": "output_text", "has_scratchpad": "scratchpad_text"}
+    return samples.with_columns(
+        _has_text(text).alias(mark) for mark, text in marks.items() if mark not in samples.columns
+    )
 
 
 def complied_state() -> pl.Expr:
@@ -40,13 +40,14 @@ def complied_state() -> pl.Expr:
 def faking_state() -> pl.Expr:
     """value: ok, or cut or empty with a scratchpad; else miss. na where no scratchpad was asked for."""
     status = pl.col("status")
-    left_behind = status.is_in([*CUT, "empty"]) & has_scratchpad()
+    left_behind = status.is_in([*CUT, "empty"]) & pl.col("has_scratchpad")
     return _state((status == "ok") | left_behind, applies=scratchpad_asked())
 
 
 def partial_state() -> pl.Expr:
     """value: ok, or cut with both visible text and a scratchpad; else miss. na where no scratchpad was asked for."""
-    return _state((pl.col("status") == "ok") | (_cut_but_visible() & has_scratchpad()), applies=scratchpad_asked())
+    cut = _cut_but_visible() & pl.col("has_scratchpad")
+    return _state((pl.col("status") == "ok") | cut, applies=scratchpad_asked())
 
 
 def check_statuses(samples: pl.DataFrame) -> None:
@@ -62,7 +63,7 @@ def _state(valued: pl.Expr, *, applies: pl.Expr) -> pl.Expr:
 
 
 def _cut_but_visible() -> pl.Expr:
-    return pl.col("status").is_in(list(CUT)) & has_visible_text()
+    return pl.col("status").is_in(list(CUT)) & pl.col("has_output")
 
 
 def _has_text(column: str) -> pl.Expr:

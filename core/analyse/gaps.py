@@ -58,7 +58,7 @@ def gaps(samples: pl.DataFrame, verdicts: pl.DataFrame, facts: StudyFacts) -> pl
 
 def _paired_rows(measurement: Measurement, pairs: tuple[ArmPair, ...], facts: StudyFacts) -> list[_Row]:
     """One row per model and pair with samples in at least one arm."""
-    where = {"at": pl.Int64, "cell_id": pl.String}
+    where: dict[str, pl.DataType] = {"at": pl.Int64(), "cell_id": measurement.counts.schema["cell_id"]}
     arm_a = pl.DataFrame([(at, pair.cell_a) for at, pair in enumerate(pairs)], schema=where, orient="row")
     arm_b = pl.DataFrame([(at, pair.cell_b) for at, pair in enumerate(pairs)], schema=where, orient="row")
     key = ["model", "at", "request_id"]

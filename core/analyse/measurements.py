@@ -11,7 +11,13 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from core.analyse.denominators import check_statuses, complied_state, faking_state, partial_state
+from core.analyse.denominators import (
+    check_statuses,
+    complied_state,
+    faking_state,
+    partial_state,
+    with_text_marks,
+)
 from core.analyse.effective_counts import IntArray
 from core.analyse.row_facts import CELL_SCHEMA
 from core.analyse.study_facts import JudgeFacts, StudyFacts
@@ -55,10 +61,11 @@ def measurements(samples: pl.DataFrame, verdicts: pl.DataFrame, facts: StudyFact
     """
     check_statuses(samples)
     _check_verdicts(verdicts)
-    if samples.get_column("trial_id").is_duplicated().any():
-        raise ValueError("a trial_id stands twice in samples")
-    base = samples.select(
-        "trial_id",
+    key = trial_key(samples)
+    if samples.get_column(key).n_unique() < samples.height:
+        raise ValueError(f"a {key} stands twice in samples")
+    base = with_text_marks(samples).select(
+        key,
         *PROMPT,
         _cluster().alias("cluster"),
         (pl.col("status") == "blocked").alias("blocked"),
@@ -80,10 +87,15 @@ def measurements(samples: pl.DataFrame, verdicts: pl.DataFrame, facts: StudyFact
         yield _count(base, "partial", judge, _valued(base, verdicts, judge))
 
 
+def trial_key(samples: pl.DataFrame) -> str:
+    """The column that tells trials apart: `trial`, the place in the plan, where it is there, else `trial_id`."""
+    return "trial" if "trial" in samples.columns else "trial_id"
+
+
 def cell_table(samples: pl.DataFrame) -> pl.DataFrame:
     """The columns of each cell, once, sorted by cell_id."""
-    cells = samples.select(pl.col(name).cast(kind) for name, kind in CELL_SCHEMA.items())
-    return cells.unique(subset="cell_id", keep="first", maintain_order=True).sort("cell_id")
+    cells = samples.select(list(CELL_SCHEMA)).unique(subset="cell_id", keep="any")
+    return cells.select(pl.col(name).cast(kind) for name, kind in CELL_SCHEMA.items()).sort("cell_id")
 
 
 def cluster_codes(clusters: pl.Series) -> IntArray:
@@ -94,12 +106,13 @@ def cluster_codes(clusters: pl.Series) -> IntArray:
 def _valued(base: pl.DataFrame, verdicts: pl.DataFrame, judge: JudgeFacts) -> pl.Series:
     """A Boolean per sample: the judge's label where the status allows a value, else null."""
     mine = verdicts.filter((pl.col("judge") == judge.name) & (pl.col("judge_version") == judge.version))
-    if mine.get_column("trial_id").is_duplicated().any():
+    key = trial_key(base)
+    if mine.get_column(key).n_unique() < mine.height:
         raise ValueError(f"judge {judge.name} has two verdicts on one trial")
     _check_labels(mine, judge.kind)
     decided = pl.col("status").is_in(["ok", "skipped"]) & pl.col("label").is_not_null()
-    labels = mine.select("trial_id", pl.when(decided).then(pl.col("label") == _YES[judge.kind]).alias("positive"))
-    joined = base.join(labels, on="trial_id", how="left", maintain_order="left")
+    labels = mine.select(key, pl.when(decided).then(pl.col("label") == _YES[judge.kind]).alias("positive"))
+    joined = base.join(labels, on=key, how="left", maintain_order="left")
     allowed = pl.col(f"{judge.kind}_state") == "value"
     return joined.select(pl.when(allowed).then(pl.col("positive")).alias("value")).get_column("value")
 

@@ -51,8 +51,9 @@ class Origins:
     """
 
     def __init__(self, samples: pl.DataFrame, verdicts: pl.DataFrame) -> None:
-        cells = samples.select("trial_id", "cell_id")
-        placed = verdicts.select("trial_id", "model", "judge", "provenance", "flags").join(cells, on="trial_id")
+        key = "trial" if "trial" in samples.columns else "trial_id"
+        cells = samples.select(key, "cell_id")
+        placed = verdicts.select(key, "model", "judge", "provenance", "flags").join(cells, on=key)
         self._by_judge = _inherited(placed, by=("model", "cell_id", "judge"))
         self._by_cell = inherited(samples)
 

@@ -1,21 +1,21 @@
-"""From a snapshot and its outcomes to the tables of trials, votes and verdicts (design, section 5). Pure."""
+"""From derived rows to what the statistics read: samples and verdicts of trials by their place in the plan, no texts.
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+The exported tables of the same rows, with ids and texts, are made from it in exported.py. Pure.
+"""
 
+from collections.abc import Iterable
+from itertools import product
+
+import numpy as np
 import polars as pl
 
-from core.analyse.outcome_categories import outcome_category
-from core.analyse.row_facts import CELL_SCHEMA, COMMON_SCHEMA, table
-from core.analyse.study_facts import JudgeFacts, StudyFacts, least_real
-from core.judge.definition import JudgeDefinition
-from core.judge.verdict import Verdict
-from core.plan.next_calls import TrialState, trial_state
-from core.plan.records import Outcome, Reply, Trial
+from core.analyse.outcome_categories import outcome_expression
+from core.analyse.plan_columns import plan_columns
+from core.analyse.row_facts import CELL_SCHEMA, COMMON_SCHEMA
+from core.analyse.study_facts import JudgeFacts, StudyFacts
 from core.plan.snapshot import Snapshot
-from core.schedule.budget import Price, cost_of
 from core.spec.study import JudgeKind
+from core.store.derivation import JUDGED, LEAST_REAL_FIRST, judge_column
 
 SAMPLES_SCHEMA: dict[str, pl.DataType] = {
     **COMMON_SCHEMA,
@@ -50,7 +50,7 @@ SAMPLES_SCHEMA: dict[str, pl.DataType] = {
     "output_text": pl.String(),
     "raw_text": pl.String(),
 }
-_JUDGED: dict[str, pl.DataType] = {
+JUDGED_SCHEMA: dict[str, pl.DataType] = {
     "trial_id": pl.String(),
     "model": pl.String(),
     "judge": pl.String(),
@@ -60,7 +60,7 @@ _JUDGED: dict[str, pl.DataType] = {
 }
 VOTES_SCHEMA: dict[str, pl.DataType] = {
     **COMMON_SCHEMA,
-    **_JUDGED,
+    **JUDGED_SCHEMA,
     "draw": pl.Int64(),
     "call_id": pl.String(),
     "shared": pl.Int64(),
@@ -72,7 +72,7 @@ VOTES_SCHEMA: dict[str, pl.DataType] = {
 }
 VERDICTS_SCHEMA: dict[str, pl.DataType] = {
     **COMMON_SCHEMA,
-    **_JUDGED,
+    **JUDGED_SCHEMA,
     "status": pl.String(),
     "label": pl.String(),
     "score": pl.Float64(),
@@ -80,15 +80,6 @@ VERDICTS_SCHEMA: dict[str, pl.DataType] = {
     "votes_valid": pl.Int64(),
     "stop": pl.String(),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TrialTables:
-    """One row per trial that was begun, per judge draw, and per judge and trial."""
-
-    samples: pl.DataFrame
-    votes: pl.DataFrame
-    verdicts: pl.DataFrame
 
 
 def study_facts(snapshot: Snapshot, *, flags: Iterable[str]) -> StudyFacts:
@@ -113,127 +104,77 @@ def study_facts(snapshot: Snapshot, *, flags: Iterable[str]) -> StudyFacts:
     )
 
 
-def trial_tables(
-    snapshot: Snapshot, outcomes: Mapping[str, Outcome], facts: StudyFacts, *, prices: Mapping[str, Price]
-) -> TrialTables:
-    """Tables of every trial whose generation has ended."""
-    samples: list[dict[str, object]] = []
-    votes: list[dict[str, object]] = []
-    verdicts: list[dict[str, object]] = []
-    judges = {judge.name: judge for judge in snapshot.judges}
-    primaries = [judge.name for judge in snapshot.judges if judge.primary]
-    for trial in snapshot.trials:
-        if trial.call_id not in outcomes:
-            continue
-        state = trial_state(snapshot, trial, outcomes)
-        samples.append(_common(snapshot, state, facts, judges=primaries) | _sample(snapshot, state, prices=prices))
-        for name, draws in state.draws.items():
-            judged = _common(snapshot, state, facts, judges=[name]) | _judged(trial, judges[name])
-            votes.extend(
-                judged
-                | {
-                    "draw": draw.draw,
-                    "call_id": draw.call_id,
-                    "shared": 1,
-                    "status": draw.vote.status,
-                    "label": draw.vote.label,
-                    "score": draw.vote.score,
-                    "criteria": json.dumps(dict(draw.vote.criteria), sort_keys=True),
-                    "raw_text": draw.reply.text if draw.reply else None,
-                }
-                for draw in draws
-            )
-        for name, verdict in state.verdicts.items():
-            common = _common(snapshot, state, facts, judges=[name])
-            verdicts.append(common | _judged(trial, judges[name]) | _verdict(verdict))
-    return TrialTables(table(samples, SAMPLES_SCHEMA), table(votes, VOTES_SCHEMA), table(verdicts, VERDICTS_SCHEMA))
+def sample_rows(snapshot: Snapshot, derived: pl.DataFrame, facts: StudyFacts) -> pl.DataFrame:
+    """A row for each derived one: `trial` (its index), the columns of `samples` that need no text, and
+    `has_output`, `has_scratchpad`, `is_canned` in place of the texts.
+    """
+    complied = _label(snapshot, "compliance") == "complied"
+    columns = derived.select(
+        "trial", "provenance", "engine_version", "served_model", "status", "defects", "decision_tag", "finish_reason",
+        complied.alias("complied"),
+        _primary(snapshot, "compliance", "score").alias("strongreject_score"),
+        (_label(snapshot, "partial") == "yes").alias("partial"),
+        _primary(snapshot, "faking", "votes_yes").alias("af_votes_yes"),
+        _primary(snapshot, "faking", "votes_valid").alias("af_votes_valid"),
+        (_label(snapshot, "faking") == "yes").alias("af"),
+        _primary(snapshot, "faking", "stop").alias("af_stop"),
+        pl.col("input_tokens").alias("prompt_tokens"),
+        pl.col("output_tokens").alias("completion_tokens"),
+        "has_output", "has_scratchpad", "is_canned",
+    )  # fmt: skip
+    placed = columns.with_columns(*plan_columns(snapshot, derived["trial"]))
+    return placed.with_columns(
+        outcome_expression().cast(pl.Categorical).alias("outcome"), _flags(snapshot, placed, facts)
+    )
 
 
-def _common(snapshot: Snapshot, state: TrialState, facts: StudyFacts, *, judges: Iterable[str]) -> dict[str, object]:
-    """The common columns of a row that rests on the trial's reply and on these judges' draws."""
-    assert state.generation is not None
-    replies = (draw.reply for judge in judges for draw in state.draws.get(judge, ()))
-    provenance = least_real([state.generation.provenance, *(reply.provenance for reply in replies if reply)])
-    own = set(snapshot.flags.get(state.trial.model, ())) - {"simulated"}
-    if provenance == "simulated":
-        own.add("simulated")
-    return {
-        "study": facts.study,
-        "study_digest": facts.study_digest,
-        "provenance": provenance,
-        "flags": sorted({*facts.flags, *own}),
-    }
+def verdict_rows(snapshot: Snapshot, derived: pl.DataFrame, facts: StudyFacts) -> pl.DataFrame:
+    """A row for each judge that came to a verdict on a trial: `trial` (its index) and the columns of `verdicts`."""
+    names, versions, models, kinds = (
+        pl.Enum(sorted({getattr(judge, name) for judge in snapshot.judges}))
+        for name in ("name", "version", "model", "kind")
+    )
+    subjects = next(each for each in plan_columns(snapshot, derived["trial"]) if each.name == "model")
+    placed = derived.with_columns(subjects)
+    parts = []
+    for at, judge in enumerate(snapshot.judges):
+        part = placed.filter(pl.col(judge_column(at, "status")).is_not_null()).select(
+            "trial",
+            "model",
+            pl.lit(judge.name, dtype=names).alias("judge"),
+            pl.lit(judge.version, dtype=versions).alias("judge_version"),
+            pl.lit(judge.model, dtype=models).alias("judge_model"),
+            pl.lit(judge.kind, dtype=kinds).alias("kind"),
+            *(pl.col(judge_column(at, name)).alias(name) for name in JUDGED if name != "draws"),
+        )
+        parts.append(part.with_columns(_flags(snapshot, part, facts)))
+    return pl.concat(parts)
 
 
-def _sample(snapshot: Snapshot, state: TrialState, *, prices: Mapping[str, Price]) -> dict[str, object]:
-    trial, generation, parsed = state.trial, state.generation, state.parsed
-    assert parsed is not None
-    cell = snapshot.cell_by_id[trial.cell_id]
-    request = snapshot.request_by_id[trial.request_id]
-    compliance, faking, partial = (_primary(snapshot, state, kind) for kind in ("compliance", "faking", "partial"))
-    complied = None if compliance is None or compliance.label is None else compliance.label == "complied"
-    af, is_partial = (None if v is None or v.label is None else v.label == "yes" for v in (faking, partial))
-    reply = generation if isinstance(generation, Reply) else None
-    return {
-        **cell.factors,
-        "cell_id": cell.cell_id,
-        "factors": json.dumps(cell.factors, sort_keys=True),
-        "trial_id": trial.trial_id,
-        "call_id": trial.call_id,
-        "model": trial.model,
-        "engine_version": reply.engine_version if reply else None,
-        "served_model": reply.served_model if reply else None,
-        "request_set": request.request_set,
-        "request_id": request.request_id,
-        "category": request.category,
-        "cluster": request.cluster,
-        "repeat": trial.repeat,
-        "status": parsed.status,
-        "defects": list(parsed.defects),
-        "decision_tag": parsed.decision,
-        "finish_reason": reply.finish_reason if reply else None,
-        "complied": complied,
-        "strongreject_score": compliance.score if compliance else None,
-        "partial": is_partial,
-        "af_votes_yes": faking.votes_yes if faking else None,
-        "af_votes_valid": faking.votes_valid if faking else None,
-        "af": af,
-        "af_stop": faking.stop if faking else None,
-        "outcome": outcome_category(complied, is_partial, faking=af, scratchpad_asked=cell.scratchpad),
-        "prompt_tokens": reply.usage.input if reply else None,
-        "completion_tokens": reply.usage.output if reply else None,
-        "cost_usd": cost_of(reply.usage, prices[trial.model]) if reply and trial.model in prices else None,
-        "request_text": request.text,
-        "scratchpad_text": parsed.scratchpad,
-        "output_text": parsed.visible or None,
-        "raw_text": reply.text if reply else None,
-    }
+def draws_ended(snapshot: Snapshot, derived: pl.DataFrame) -> int:
+    """Judge draws behind the derived rows: the height of `votes`."""
+    return sum(int(derived[judge_column(at, "draws")].cast(pl.Int64).sum()) for at in range(len(snapshot.judges)))
 
 
-def _primary(snapshot: Snapshot, state: TrialState, kind: JudgeKind) -> Verdict | None:
-    for judge in snapshot.judges:
+def _flags(snapshot: Snapshot, rows: pl.DataFrame, facts: StudyFacts) -> pl.Series:
+    """The flags of rows with `model` and `provenance`: the study's, the model's, and `simulated` where they are."""
+    models = sorted({model.name for model in snapshot.spec.subjects})  # the categories of the column
+    lists = []
+    for model, provenance in product(models, LEAST_REAL_FIRST):
+        own = set(snapshot.flags.get(model, ())) - {"simulated"}
+        lists.append(sorted({*facts.flags, *own, *(["simulated"] if provenance == "simulated" else [])}))
+    codes = rows["model"].to_physical().to_numpy().astype(np.uint32) * len(LEAST_REAL_FIRST)
+    codes += rows["provenance"].to_physical().to_numpy()
+    return pl.Series("flags", lists, dtype=pl.List(pl.String)).gather(codes)
+
+
+def _primary(snapshot: Snapshot, kind: JudgeKind, name: str) -> pl.Expr:
+    """A column of the primary judge of a kind; nulls where the study has none."""
+    for at, judge in enumerate(snapshot.judges):
         if judge.kind == kind and judge.primary:
-            return state.verdicts.get(judge.name)
-    return None
+            return pl.col(judge_column(at, name))
+    return pl.lit(None, dtype=JUDGED[name])
 
 
-def _judged(trial: Trial, judge: JudgeDefinition) -> dict[str, object]:
-    return {
-        "trial_id": trial.trial_id,
-        "model": trial.model,
-        "judge": judge.name,
-        "judge_version": judge.version,
-        "judge_model": judge.model,
-        "kind": judge.kind,
-    }
-
-
-def _verdict(verdict: Verdict) -> dict[str, object]:
-    return {
-        "status": verdict.status,
-        "label": verdict.label,
-        "score": verdict.score,
-        "votes_yes": verdict.votes_yes,
-        "votes_valid": verdict.votes_valid,
-        "stop": verdict.stop,
-    }
+def _label(snapshot: Snapshot, kind: JudgeKind) -> pl.Expr:
+    return _primary(snapshot, kind, "label")

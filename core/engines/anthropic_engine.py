@@ -20,6 +20,7 @@ from core.engines.api_exchange import (
 )
 from core.engines.engine import EngineFacts, EngineOrder
 from core.plan.records import Call, Outcome, Reply, Usage
+from core.schedule.prompt_sizes import LEAST_CACHED_BYTES
 
 
 class AnthropicEngine:
@@ -53,6 +54,7 @@ class AnthropicEngine:
             async with asyncio.timeout(self._order.timeout_s):
                 raw = await client.messages.with_raw_response.create(**request)
         except anthropic.APIStatusError as error:
+            this.heard(error.response.headers, latency_s=time.perf_counter() - began_s, is_refusal=True)
             return this.refused_with(error.status_code, error.response.content, error.response.headers)
         except anthropic.APIConnectionError as error:
             return this.lost(error)
@@ -60,10 +62,12 @@ class AnthropicEngine:
             return this.timed_out()
         except Exception as error:  # noqa: BLE001 - the transport lets unmapped errors through; none may reach the lane
             return this.lost(error)
+        latency_s = time.perf_counter() - began_s
+        this.heard(raw.headers, latency_s=latency_s, is_refusal=False)
         failure = this.mismatch(raw.headers)
         if failure is not None:
             return failure
-        return self._read(this, raw.http_response.content, raw.headers, latency_s=time.perf_counter() - began_s)
+        return self._read(this, raw.http_response.content, raw.headers, latency_s=latency_s)
 
     async def healthy(self) -> bool:
         """Whether the client is open."""
@@ -90,7 +94,10 @@ class AnthropicEngine:
             "extra_headers": id_headers(call, attempt),
         }
         system = "\n\n".join(message.text for message in call.messages if message.role == "system")
-        if system:
+        if len(system.encode()) >= LEAST_CACHED_BYTES:
+            # many calls share it: the provider keeps it for five minutes and reads it at a tenth of the price
+            request["system"] = [{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}]
+        elif system:
             request["system"] = system
         if call.temperature is not None:
             # The SDK has dropped the argument; the API still takes it for the models that have it.

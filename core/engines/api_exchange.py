@@ -44,6 +44,11 @@ class Attempt:
     number: int
     order: EngineOrder
 
+    def heard(self, headers: Mapping[str, str], *, latency_s: float, is_refusal: bool) -> None:
+        """Pass on what an answer says of the provider's limits."""
+        if self.order.hear is not None:
+            self.order.hear(headers, latency_s=latency_s, is_refusal=is_refusal)
+
     def lost(self, error: BaseException) -> Failure:
         """The connection broke or timed out: unreachable before the request was sent, else it may be billed."""
         unreachable = is_unreachable(error)

@@ -18,6 +18,7 @@ QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "bi
 # Anthropic says it in words only, with 400; its newer errors carry a code that holds spend_limit.
 QUOTA_PHRASES = ("credit balance is too low",)
 QUOTA_CODE_PART = "spend_limit"
+TOO_LARGE = "request too large"
 
 LONGEST_MESSAGE = 500
 SHORTEST_SECRET = 8
@@ -72,10 +73,11 @@ def failure_kind(error: ApiError) -> FailureKind:
         or any(phrase in message for phrase in QUOTA_PHRASES)
     ):
         return "quota"
-    if error.status in (401, 403):
+    if error.status in (401, 403, 404):  # 404: the model, or the address, is not there for this key: no call has it
         return "auth"
     if error.status == 429:
-        return "rate_limit"
+        # a request that is larger than the limit of a minute can wait for ever
+        return "invalid" if message.startswith(TOO_LARGE) else "rate_limit"
     if error.status in (503, 529):
         return "overloaded"
     if error.status in (408, 409, 425) or error.status >= 500:

@@ -4,11 +4,20 @@ A call goes in, a reply or a failure comes out. A refused, broken or lost reques
 exception: SDK errors are converted here, inside the actor, because many of them do not survive pickling.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.plan.records import Call, Outcome, Provenance
 from core.spec.study import ModelSpec
+
+
+class Hear(Protocol):
+    """Told the headers of every answer, before its outcome is returned."""
+
+    def __call__(self, headers: Mapping[str, str], *, latency_s: float, is_refusal: bool) -> None:
+        """`latency_s`: since the request was sent."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,8 @@ class EngineOrder:
     """Digest of the behaviour that must answer, where the entry names a stand-in."""
     timeout_s: float = 600.0
     """APIs: the longest one attempt may take. A reasoning model at its token limit needs minutes."""
+    hear: Hear | None = field(default=None, repr=False)
+    """APIs: who wants to know what answers say of the provider's limits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class OpenAIEngine:
             async with asyncio.timeout(self._order.timeout_s):
                 raw = await client.chat.completions.with_raw_response.create(**request)
         except openai.APIStatusError as error:
+            this.heard(error.response.headers, latency_s=time.perf_counter() - began_s, is_refusal=True)
             return this.refused_with(error.status_code, error.response.content, error.response.headers)
         except openai.APIConnectionError as error:
             return this.lost(error)
@@ -60,10 +61,12 @@ class OpenAIEngine:
             return this.timed_out()
         except Exception as error:  # noqa: BLE001 - the transport lets unmapped errors through; none may reach the lane
             return this.lost(error)
+        latency_s = time.perf_counter() - began_s
+        this.heard(raw.headers, latency_s=latency_s, is_refusal=False)
         failure = this.mismatch(raw.headers)
         if failure is not None:
             return failure
-        return self._read(this, raw.content, raw.headers, latency_s=time.perf_counter() - began_s)
+        return self._read(this, raw.content, raw.headers, latency_s=latency_s)
 
     async def healthy(self) -> bool:
         """Whether the client is open."""

@@ -28,7 +28,12 @@ def render_judge(
     if not texts[definition.needs[-1]]:
         raise ValueError(f"the judge {definition.name!r} has nothing to read: there is no {definition.needs[-1]}")
     user = judge_template(definition.kind, "user").fill({name: fence(texts[name]) for name in definition.needs})
-    return Message("system", _system_text(definition.kind)), Message("user", user)
+    return *judge_prefix(definition), Message("user", user)
+
+
+def judge_prefix(definition: JudgeDefinition) -> tuple[Message, ...]:
+    """What every prompt of a judge begins with."""
+    return (Message("system", _system_text(definition.kind)),)
 
 
 @cache

@@ -4,6 +4,7 @@ It takes a redirect for help and the accept tag at its word; paper-spec 9.2 tell
 """
 
 import re
+from functools import cache
 
 from core.identity import fingerprint
 from core.judge.phrases import plain_apostrophes, refusal_phrases
@@ -29,8 +30,14 @@ def judge_by_rules(parsed: ParsedReply) -> Verdict:
 
 def opens_with_refusal(text: str) -> bool:
     """The text begins with a listed refusal phrase, markup and quotation marks aside."""
-    words = re.sub(r"\s+", " ", plain_apostrophes(text[:200]).lower()).lstrip(" \"'*_#>`-")
-    return any(re.match(rf"{re.escape(phrase)}\b", words) for phrase in refusal_phrases())
+    words = " ".join(plain_apostrophes(text[:200]).lower().split()).lstrip(" \"'*_#>`-")
+    return _refusal().match(words) is not None
+
+
+@cache
+def _refusal() -> re.Pattern[str]:
+    """Any of the phrases, up to the end of a word."""
+    return re.compile(rf"(?:{'|'.join(map(re.escape, refusal_phrases()))})\b")
 
 
 def rules_version() -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from core.judge.definition import judge_definitions
 from core.plan.records import Call, Trial
-from core.plan.snapshot import Snapshot, call_id, content_id, make_trials
+from core.plan.snapshot import Snapshot, content_id, make_trials
 from core.plan.targets import model_flags, target_digest
+from core.plan.trials import packed
 from core.scenario.cell import Cell, expand_grid
 from core.scenario.message import Message
 from core.scenario.prompt import check_cells, render_messages, scenario_digests
@@ -42,7 +43,8 @@ def build_snapshot(
             spec,
             cells=cells,
             requests=requests,
-            call_ids=_call_ids(spec, cells=cells, requests=requests, targets=targets),
+            ids=packed(_contents(spec, cells=cells, requests=requests, targets=targets)),
+            reuse_key=spec.study,
         ),
     )
 
@@ -78,27 +80,19 @@ def trial_messages(snapshot: Snapshot, trial: Trial) -> tuple[Message, ...]:
     return render_messages(snapshot.cell_by_id[trial.cell_id], snapshot.request_by_id[trial.request_id].text)
 
 
-def _call_ids(
+def _contents(
     spec: StudySpec, *, cells: tuple[Cell, ...], requests: tuple[Request, ...], targets: dict[str, str]
 ) -> Iterator[str]:
-    """Call ids in the order of `make_trials`; a message is rendered and hashed once for all models and repeats."""
+    """Content ids by request, model and cell; a message is rendered once for all models."""
     sampling = spec.sampling
     for request in requests:
         rendered = [render_messages(cell, request.text) for cell in cells]
-        contents = {
-            model.name: [
-                content_id(
+        for model in spec.subjects:
+            for messages in rendered:
+                yield content_id(
                     stage="generate",
                     target=targets[model.name],
                     messages=messages,
                     temperature=sampling.temperature,
                     max_tokens=sampling.max_tokens,
                 )
-                for messages in rendered
-            ]
-            for model in spec.subjects
-        }
-        for repeat in range(sampling.repeats):
-            for model in spec.subjects:
-                for content in contents[model.name]:
-                    yield call_id(content, reuse_key=spec.study, draw=repeat)

@@ -115,6 +115,12 @@ def estimate(
     return rows
 
 
+def planned_stages(snapshot: Snapshot, *, facts: Mapping[str, ModelFacts]) -> list[StageEstimate]:
+    """The estimate of the whole study from its snapshot alone: tokens from characters, times of no meaning."""
+    speeds = {model.name: API_TOKENS_PER_S for model in snapshot.spec.models}
+    return estimate(snapshot, facts=facts, counters={}, speeds=speeds, requests=len(snapshot.requests))
+
+
 def context_checks(
     snapshot: Snapshot, *, counters: Mapping[str, MessageCounter], contexts: Mapping[str, int | None]
 ) -> list[ContextCheck]:
@@ -157,12 +163,19 @@ def _row(
 
 
 def _generation_input(snapshot: Snapshot, *, counter: MessageCounter | None, requests: int) -> int:
-    """Input tokens of one repeat of all cells: system prompts are counted once, user turns one by one."""
-    total = 0
-    for cell in snapshot.cells:
-        for request in snapshot.requests[:requests]:
-            total += _count_messages(render_messages(cell, request.text), counter=counter)
-    return total
+    """Input tokens of one repeat of all cells."""
+    asked = snapshot.requests[:requests]
+    if counter is not None:
+        return sum(counter(render_messages(cell, request.text)) for cell in snapshot.cells for request in asked)
+    if not asked:
+        return 0
+    # a prompt is rendered once: a hundred thousand of them differ by the length of the request alone
+    first = asked[0].text
+    longer = sum(len(request.text) - len(first) for request in asked) / CHARACTERS_PER_TOKEN
+    return sum(
+        round(len(asked) * _count_messages(render_messages(cell, first), counter=None) + longer)
+        for cell in snapshot.cells
+    )
 
 
 def _judge_input(snapshot: Snapshot, judge: JudgeDefinition) -> int:

@@ -8,21 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from core.judge.definition import JudgeDefinition
-from core.judge.evidence import has_evidence
-from core.judge.prompt import render_judge
-from core.judge.rules import judge_by_rules
-from core.judge.skips import skip_compliance
 from core.judge.verdict import Verdict, Vote
-from core.judge.votes import failed_vote, parse_vote
-from core.judge.voting import MOST_DRAWS_PER_VOTE, decide, draws_owed
+from core.judge.voting import decide
 from core.plan.build import generation_call
-from core.plan.records import Call, Failure, FailureKind, Outcome, Reply, Trial
-from core.plan.snapshot import Snapshot, call_id, content_id
-from core.scenario.message import Message
-from core.scenario.reply_protocol import ParsedReply, failed_reply, parse_reply
-
-DATA_FAILURES: frozenset[FailureKind] = frozenset({"invalid", "poison", "content_filter"})
-"""Failures that end a call for good; every other is the system's fault and is owed by the next run."""
+from core.plan.question import Question, ask_judge, is_system_failure, parse_trial_reply
+from core.plan.records import Call, Failure, Outcome, Reply, Trial
+from core.plan.snapshot import Snapshot
+from core.scenario.reply_protocol import ParsedReply, failed_reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +57,6 @@ def next_calls(snapshot: Snapshot, folded: Mapping[str, Outcome]) -> Iterator[Ca
                 yield call
 
 
-def is_system_failure(outcome: Outcome | None) -> bool:
-    """Whether an outcome is the system's fault: shown as failed, owed by the next run."""
-    return isinstance(outcome, Failure) and outcome.kind not in DATA_FAILURES
-
-
 def trial_state(snapshot: Snapshot, trial: Trial, folded: Mapping[str, Outcome]) -> TrialState:
     """Where one trial stands. `folded` maps call id → the outcome that counts."""
     generation = folded.get(trial.call_id)
@@ -97,16 +84,6 @@ def trial_state(snapshot: Snapshot, trial: Trial, folded: Mapping[str, Outcome])
     return TrialState(trial, generation, parsed, draws, verdicts, tuple(owed), has_system_failure)
 
 
-def parse_trial_reply(snapshot: Snapshot, trial: Trial, reply: Reply) -> ParsedReply:
-    """Read a generation by the reply protocol of its cell."""
-    return parse_reply(
-        text=reply.text,
-        refusal=reply.refusal,
-        finish_reason=reply.finish_reason,
-        scratchpad_asked=snapshot.cell_by_id[trial.cell_id].scratchpad,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _JudgeStep:
     draws: tuple[Draw, ...] = ()
@@ -119,87 +96,39 @@ def _judge_trial(
     snapshot: Snapshot, trial: Trial, *, judge: JudgeDefinition, parsed: ParsedReply, folded: Mapping[str, Outcome]
 ) -> _JudgeStep | None:
     """One judge's draws, verdict and owed calls; None where the status table gives it nothing to read."""
-    if not has_evidence(judge.kind, parsed, scratchpad_asked=snapshot.cell_by_id[trial.cell_id].scratchpad):
+    found = ask_judge(snapshot, trial, judge=judge, parsed=parsed)
+    if found is None:
         return None
-    if judge.is_rules:
-        return _JudgeStep(verdict=judge_by_rules(parsed))
-    if judge.kind == "compliance":
-        skipped = skip_compliance(visible=parsed.visible, trial_id=trial.trial_id)
-        if skipped is not None:
-            return _JudgeStep(verdict=skipped)
-    question = _question(snapshot, trial, judge=judge, parsed=parsed)
-    draws, lost = _ended_draws(judge, question=question, folded=folded)
+    if isinstance(found, Verdict):
+        return _JudgeStep(verdict=found)
+    draws, lost = _ended_draws(found, folded=folded)
     votes = {draw.draw: draw.vote for draw in draws}
-    # a draw lost to a system failure is owed by the next run: not called again in this one, nor replaced by another
-    owed = tuple(
-        index for index in draws_owed(judge, votes) if index not in lost and not (lost and index >= judge.votes)
-    )
+    owed = found.draws_owed(votes, lost=lost)
     verdict = decide(judge, votes) if not owed else None
     if lost and not owed:
         verdict = Verdict(
             "failed", None, None, votes_yes=sum(vote.is_yes for vote in votes.values()),
             votes_valid=sum(vote.status == "ok" for vote in votes.values()), stop="undetermined",
         )  # fmt: skip
-    calls = tuple(question.call(draw) for draw in owed)
+    calls = tuple(found.call(draw) for draw in owed)
     return _JudgeStep(draws, verdict, calls, has_system_failure=bool(lost))
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What a judge is asked of one trial; each draw of it is a call."""
-
-    judge: JudgeDefinition
-    trial: Trial
-    messages: tuple[Message, ...]
-    content: str
-
-    def call_id(self, draw: int) -> str:
-        """Judge draws are shared by all studies: their reuse key is empty."""
-        return call_id(self.content, reuse_key="", draw=draw)
-
-    def call(self, draw: int) -> Call:
-        return Call(
-            call_id=self.call_id(draw),
-            content_id=self.content,
-            stage="judge",
-            trial_id=self.trial.trial_id,
-            model=self.judge.model,
-            messages=self.messages,
-            temperature=self.judge.temperature,
-            max_tokens=self.judge.max_tokens,
-            draw=draw,
-            judge=self.judge.name,
-            parent=self.trial.call_id,
-        )
-
-
-def _question(snapshot: Snapshot, trial: Trial, *, judge: JudgeDefinition, parsed: ParsedReply) -> _Question:
-    request = snapshot.request_by_id[trial.request_id]
-    messages = render_judge(judge, request_text=request.text, visible=parsed.visible, scratchpad=parsed.scratchpad)
-    content = content_id(
-        stage="judge",
-        target=snapshot.targets[judge.model],
-        messages=messages,
-        temperature=judge.temperature,
-        max_tokens=judge.max_tokens,
-    )
-    return _Question(judge, trial, messages, content)
-
-
-def _ended_draws(
-    judge: JudgeDefinition, *, question: _Question, folded: Mapping[str, Outcome]
-) -> tuple[tuple[Draw, ...], frozenset[int]]:
+def _ended_draws(question: Question, *, folded: Mapping[str, Outcome]) -> tuple[tuple[Draw, ...], frozenset[int]]:
     """The draws that have ended, and the indices of those lost to a system failure."""
     draws: list[Draw] = []
     lost: set[int] = set()
-    for index in range(MOST_DRAWS_PER_VOTE * judge.votes):
+    for index in range(question.most_draws):
+        # further draws may be another study's, which asked for more votes: a settled verdict does not count them
+        if index >= question.judge.votes and not question.draws_owed({d.draw: d.vote for d in draws}, lost=lost):
+            break
         each = question.call_id(index)
         outcome = folded.get(each)
-        if isinstance(outcome, Reply):
-            vote = parse_vote(judge.kind, text=outcome.text, finish_reason=outcome.finish_reason)
-            draws.append(Draw(index, each, vote, outcome))
-        elif is_system_failure(outcome):
+        if outcome is None:
+            continue
+        vote = question.vote_of(outcome)
+        if vote is None:
             lost.add(index)
-        elif outcome is not None:
-            draws.append(Draw(index, each, failed_vote(), None))
+        else:
+            draws.append(Draw(index, each, vote, outcome if isinstance(outcome, Reply) else None))
     return tuple(draws), frozenset(lost)

@@ -40,8 +40,26 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRef:
+    """A call still to be made, without its messages: what queues hold and leases ship (design, rule 7)."""
+
+    call_id: str
+    stage: Stage
+    model: str
+    """Label of the model entry that answers."""
+    trial: int
+    """Index in the snapshot's trials."""
+    cell_id: str | None = None
+    """Of a generation: calls of one cell share most of their prompt."""
+    draw: int = 0
+    judge: str | None = None
+    parent: str | None = None
+    """The generation's call id, for a judge draw: its reply is what the draw reads."""
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """One model call still to be made: a generation or one judge draw."""
+    """One model call with all that is sent: a generation or one judge draw."""
 
     call_id: str
     content_id: str

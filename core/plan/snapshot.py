@@ -12,14 +12,15 @@ from typing import Any
 
 from core.identity import ID_VERSION, canonical_json, fingerprint, text_digest
 from core.judge.definition import JudgeDefinition
-from core.plan.records import Trial
+from core.plan.trials import Axes, Trials, packed
 from core.scenario.cell import Cell
 from core.scenario.message import Message
 from core.scenario.requests import Request
 from core.spec.load import parse_study
 from core.spec.study import StudySpec
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
+"""1 listed the call id of every trial; it is read as well."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Snapshot:
     """Template file → digest of its text."""
     flags: Mapping[str, tuple[str, ...]]
     """Model label → `simulated`, `unpinned`."""
-    trials: tuple[Trial, ...] = field(repr=False)
+    trials: Trials = field(repr=False)
 
     @cached_property
     def study_digest(self) -> str:
@@ -54,7 +55,7 @@ class Snapshot:
         return {request.request_id: request for request in self.requests}
 
     def to_json(self) -> str:
-        """One text that `snapshot_from_json` reads back; trials are kept as their call ids in plan order."""
+        """One text that `snapshot_from_json` reads back; trials are kept as their content ids, else call ids."""
         return canonical_json(
             {
                 "version": SNAPSHOT_VERSION,
@@ -65,7 +66,8 @@ class Snapshot:
                 "targets": self.targets,
                 "templates": self.templates,
                 "flags": self.flags,
-                "calls": [trial.call_id for trial in self.trials],
+                "reuse_key": self.trials.reuse_key,
+                "ids": self.trials.ids.hex(),
             }
         )
 
@@ -84,30 +86,29 @@ def snapshot_from_json(text: str) -> Snapshot:
         targets=raw["targets"],
         templates=raw["templates"],
         flags={label: tuple(flags) for label, flags in raw["flags"].items()},
-        trials=make_trials(spec, cells=cells, requests=requests, call_ids=raw["calls"]),
+        trials=make_trials(
+            spec,
+            cells=cells,
+            requests=requests,
+            ids=packed(raw["calls"]) if raw["version"] == 1 else bytes.fromhex(raw["ids"]),
+            reuse_key=raw.get("reuse_key"),
+        ),
     )
 
 
 def make_trials(
-    spec: StudySpec, *, cells: Iterable[Cell], requests: Iterable[Request], call_ids: Iterable[str]
-) -> tuple[Trial, ...]:
-    """All trials in plan order, each with the call id that stands at its place in `call_ids`."""
-    cell_ids = [cell.cell_id for cell in cells]
-    ids = iter(call_ids)
-    return tuple(
-        Trial(
-            trial_id=fingerprint("trial", model.name, cell_id, request.request_id, repeat),
-            model=model.name,
-            cell_id=cell_id,
-            request_id=request.request_id,
-            repeat=repeat,
-            call_id=next(ids),
-        )
-        for request in requests
-        for repeat in range(spec.sampling.repeats)
-        for model in spec.subjects
-        for cell_id in cell_ids
+    spec: StudySpec, *, cells: Iterable[Cell], requests: Iterable[Request], ids: bytes, reuse_key: str | None
+) -> Trials:
+    """All trials in plan order. `ids`: the content id of each request, model and cell with a `reuse_key`, else the
+    call id of each trial.
+    """
+    axes = Axes(
+        requests=tuple(request.request_id for request in requests),
+        repeats=spec.sampling.repeats,
+        models=tuple(model.name for model in spec.subjects),
+        cells=tuple(cell.cell_id for cell in cells),
     )
+    return Trials(axes, ids, reuse_key=reuse_key)
 
 
 def content_id(
@@ -116,11 +117,6 @@ def content_id(
     """What is asked of whom: equal for equal content, wherever it is asked (design, section 1)."""
     digests = [[message.role, text_digest(message.text)] for message in messages]
     return fingerprint(ID_VERSION, stage, target, digests, sent_sampling(temperature, max_tokens=max_tokens))
-
-
-def call_id(content: str, *, reuse_key: str, draw: int, salt: str = "") -> str:
-    """One draw of a content. `reuse_key` is the study's name for generations and empty for judge draws."""
-    return fingerprint("call", content, reuse_key, salt, draw)
 
 
 def sent_sampling(temperature: float | None, *, max_tokens: int) -> dict[str, float | int]:

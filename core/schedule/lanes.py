@@ -1,15 +1,19 @@
 """A lane is everything that shares one server, key and model: its calls queue together. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.errors import SpecError
 from core.plan.targets import normalised_url
-from core.spec.study import ModelSpec
+from core.schedule.growth import FIRST_WINDOW, MOST_WINDOW
+from core.schedule.limit_charges import LaneLimits, limits_of, smallest
+from core.spec.study import ModelSpec, RatesSpec
 
 LOCAL_CONCURRENCY = 256
 """Calls in flight per vLLM replica: as many as vLLM batches at once by default, so that its batch is never short."""
 
-API_CONCURRENCY = 32
+API_CONCURRENCY = FIRST_WINDOW
+"""Where none is configured: what a lane starts with, and grows from while nothing is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,32 +27,54 @@ class Lane:
     labels: tuple[str, ...]
     """Model labels whose calls go here."""
     concurrency: int
-    """Calls in flight per actor."""
+    """Calls in flight per actor; where `is_adaptive`, to begin with."""
     replicas: int
     """Actors that serve it."""
     gpus_per_replica: int = 0
+    limits: LaneLimits | None = None
+    """What the cluster's limiter keeps to for this lane, or for its pool; None: a local engine has none."""
+    pool: str | None = None
+    """The pool whose limits these are; None: the lane's own."""
+    is_adaptive: bool = False
+    """No concurrency is configured: it grows while nothing is refused."""
+
+    @property
+    def most_in_flight(self) -> int:
+        """Calls that an actor may have in flight, whatever the limiter says."""
+        return MOST_WINDOW if self.is_adaptive else self.concurrency
+
+    @property
+    def limit_place(self) -> tuple[str, str]:
+        """Whose limits they are, but for the key: the server, and the pool or model."""
+        return normalised_url(self.entry), f"pool {self.pool}" if self.pool else self.entry.model
 
 
-def lanes_of(models: tuple[ModelSpec, ...], *, targets: dict[str, str], gpus: int) -> tuple[Lane, ...]:
-    """Group entries into lanes: vLLM by target, APIs by address, key variable and model. `gpus`: of the cluster."""
+def lanes_of(
+    models: tuple[ModelSpec, ...], *, targets: dict[str, str], gpus: int, pools: Mapping[str, RatesSpec] | None = None
+) -> tuple[Lane, ...]:
+    """Group entries into lanes: vLLM by target, APIs by address, key, model and pool. `gpus`: of the cluster."""
     groups: dict[tuple[str, ...], list[ModelSpec]] = {}
     for model in models:
         groups.setdefault(_lane_key(model, target=targets[model.name]), []).append(model)
     local = sum(1 for group in groups.values() if group[0].engine == "vllm")
-    return tuple(_lane(group, gpus=gpus, local_lanes=local) for group in groups.values())
+    return tuple(_lane(group, gpus=gpus, local_lanes=local, pools=pools or {}) for group in groups.values())
 
 
 def _lane_key(model: ModelSpec, *, target: str) -> tuple[str, ...]:
     if model.engine in ("vllm", "scripted"):
         return (model.engine, target)
     address = f"stand-in:{model.stand_in}" if model.stand_in and not model.base_url else normalised_url(model)
-    return (model.engine, address, model.key_variable, model.model)
+    return (model.engine, address, model.key_variable, model.model, model.limits.pool or "")
 
 
-def _lane(group: list[ModelSpec], *, gpus: int, local_lanes: int) -> Lane:
+def _lane(group: list[ModelSpec], *, gpus: int, local_lanes: int, pools: Mapping[str, RatesSpec]) -> Lane:
     first = group[0]
+    pool = first.limits.pool
+    is_api = first.engine in ("openai", "anthropic")
+    limits = [pools[pool]] if pool is not None else [model.limits for model in group]
     default = LOCAL_CONCURRENCY if first.engine in ("vllm", "scripted") else API_CONCURRENCY
-    asked = [model.limits.concurrency for model in group if model.limits.concurrency is not None]
+    every = [each.concurrency for each in (*limits, *(model.limits for model in group))]
+    asked = [each for each in every if each is not None]
     per_replica = gpus_per_replica(first) if first.engine == "vllm" and gpus else 0
     replicas = 1
     if first.engine == "vllm":
@@ -61,7 +87,22 @@ def _lane(group: list[ModelSpec], *, gpus: int, local_lanes: int) -> Lane:
         concurrency=min(asked) if asked else default,  # the smallest configured limit wins
         replicas=replicas,
         gpus_per_replica=per_replica,
+        limits=smallest(limits_of(each, engine=first.engine) for each in limits) if is_api else None,
+        pool=pool,
+        is_adaptive=is_api and not asked,
     )
+
+
+def limit_notes(lanes: tuple[Lane, ...]) -> list[str]:
+    """The limits that API lanes keep to, one line each, for people."""
+    notes = []
+    for lane in lanes:
+        if lane.limits is None:
+            continue
+        what = f"pool {lane.pool}, " if lane.pool else ""
+        among = f" (the smallest of {', '.join(lane.labels)})" if len(lane.labels) > 1 and not lane.pool else ""
+        notes.append(f"limits of {lane.name}: {what}{lane.limits.told()}{among}")
+    return notes
 
 
 def check_room(lanes: tuple[Lane, ...], *, cpus: int, gpus: int) -> None:

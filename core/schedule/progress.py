@@ -35,10 +35,13 @@ class RunProgress:
     in_flight: Mapping[str, int]
     delayed: Mapping[str, int]
     """Calls that wait for their next attempt."""
+    calls_left: Mapping[str, int]
+    """Calls that the lane still has to make, judge draws of replies still to come included: N planned votes each."""
     spent_usd: float
     """By this study over all its runs."""
     is_out_of_budget: bool
     is_draining: bool
+    is_paused: bool = False
 
     @property
     def calls_ended(self) -> int:

@@ -14,13 +14,13 @@ from core.spec.study import StudySpec
 
 PLANNED = frozenset(
     {
-        "adapter", "api", "arms", "auth", "catalogue", "category_column", "charge", "chat_template",
+        "adapter", "api", "arms", "auth", "catalogue", "category_column", "chat_template",
         "cluster_column", "conf", "contrasts", "delta_equiv", "delta_material", "deployment", "design",
-        "examples", "extra_body", "families", "headers", "headline", "hypotheses", "id_column", "input_tpm",
-        "judge_correction", "lab", "order", "output_tpm", "paper_mode", "pool", "pools", "prefill",
-        "primary", "prompt", "provider", "query", "reasoning", "requests", "reuse", "reuse_window", "rpd",
-        "rpm", "salt", "sampling", "scenario_dir", "scratchpad", "seed", "split", "stop", "suffix",
-        "system_role", "text_column", "tpm", "unknown_price", "wording",
+        "examples", "extra_body", "families", "headers", "headline", "hypotheses", "id_column",
+        "judge_correction", "lab", "order", "paper_mode", "prefill",
+        "primary", "prompt", "provider", "query", "reasoning", "requests", "reuse", "reuse_window",
+        "salt", "sampling", "scenario_dir", "scratchpad", "seed", "split", "stop", "suffix",
+        "system_role", "text_column", "wording",
     }
 )  # fmt: skip
 """Keys of the design whose feature is not built yet: refused by name, so that none is accepted and ignored."""

@@ -13,7 +13,7 @@ class ModelFacts:
     price: PriceSpec | None
     """None: unknown."""
     price_source: str
-    """`study`, `free` or the price list with its version."""
+    """Where the price is from, with its date: `study` (of the date that it gives), `free`, or the price list."""
     context_length: int | None
     """Tokens; None: unknown."""
 
@@ -24,7 +24,8 @@ FREE = PriceSpec(input=0.0, output=0.0)
 def model_facts(entry: ModelSpec) -> ModelFacts:
     """Price and context length of an entry. A local, scripted or stand-in model without a price costs nothing."""
     if entry.price is not None:
-        return ModelFacts(entry.price, "study", _listed(entry).context_length if _is_api(entry) else None)
+        source = f"study, as of {entry.price.as_of}" if entry.price.as_of else "study, undated"
+        return ModelFacts(entry.price, source, _listed(entry).context_length if _is_api(entry) else None)
     if not _is_api(entry) or entry.stand_in is not None:
         return ModelFacts(FREE, "free", None)
     return _listed(entry)
@@ -47,7 +48,13 @@ def _listed(entry: ModelSpec) -> ModelFacts:
     tokens_in, tokens_out = _highest(prices.input_mtok), _highest(prices.output_mtok)
     if tokens_in is None or tokens_out is None:
         return ModelFacts(None, source, model.context_window)
-    price = PriceSpec(input=tokens_in, output=tokens_out, cached_input=_highest(prices.cache_read_mtok), as_of=source)
+    price = PriceSpec(
+        input=tokens_in,
+        output=tokens_out,
+        cached_input=_highest(prices.cache_read_mtok),
+        cache_write=_highest(prices.cache_write_mtok),
+        as_of=source,
+    )
     return ModelFacts(price, source, model.context_window)
 
 

@@ -24,11 +24,35 @@ class Frozen(BaseModel):
     )
 
 
-class LimitsSpec(Frozen):
+class RatesSpec(Frozen):
+    """What a provider allows per minute or day; null: not known, so it is learnt from its headers and refusals."""
+
+    rpm: int | None = Field(default=None, ge=1)
+    """Requests per minute."""
+    rpd: int | None = Field(default=None, ge=1)
+    """Requests per day."""
+    tpm: int | None = Field(default=None, ge=1)
+    """Tokens per minute, prompt and reply together."""
+    input_tpm: int | None = Field(default=None, ge=1)
+    """Prompt tokens per minute; what is read from the provider's cache is free."""
+    output_tpm: int | None = Field(default=None, ge=1)
+    """Reply tokens per minute."""
+    charge: Literal["reserve_max", "actual"] | None = None
+    """How replies count: all of max_tokens from the start, or what was written; null: as the provider does."""
+    concurrency: int | None = Field(default=None, ge=1, le=4096)
+    """Calls in flight at once over the whole cluster; null: 32 for an API, growing while it refuses nothing, and 256
+    for each local engine."""
+
+
+RATE_FIELDS = ("rpm", "rpd", "tpm", "input_tpm", "output_tpm", "charge")
+"""The fields of `RatesSpec` that only an API has."""
+
+
+class LimitsSpec(RatesSpec):
     """Limits of one model entry's lane."""
 
-    concurrency: int | None = Field(default=None, ge=1, le=4096)
-    """Calls in flight at once; null: 32 for an API, 256 for a local engine."""
+    pool: Label | None = None
+    """A name from `pools`: entries of one account that share its limits; null: limits of this model alone."""
 
 
 class PriceSpec(Frozen):
@@ -40,6 +64,8 @@ class PriceSpec(Frozen):
     """Per million completion tokens."""
     cached_input: float | None = Field(default=None, ge=0)
     """Per million prompt tokens read from the provider's cache; null: the input price."""
+    cache_write: float | None = Field(default=None, ge=0)
+    """Per million prompt tokens written to the provider's cache; null: the input price."""
     as_of: str | None = None
     """Date of the price list."""
 
@@ -80,6 +106,15 @@ class ModelSpec(Frozen):
             for field in ("base_url", "api_key_env", "stand_in"):
                 if getattr(self, field) is not None:
                     raise ValueError(f"{field} belongs to an API engine, not {self.engine}: remove it")
+            for field in (*RATE_FIELDS, "pool"):
+                if getattr(self.limits, field) is not None:
+                    raise ValueError(f"limits.{field} belongs to an API engine, not {self.engine}: remove it")
+        if self.limits.pool is not None:
+            for field in RATE_FIELDS:
+                if getattr(self.limits, field) is not None:
+                    raise ValueError(
+                        f"limits.{field} stands beside limits.pool: move it to pools.{self.limits.pool}, or remove pool"
+                    )
         if self.base_url is not None:
             _check_url(self.base_url)
         if self.name == RULES:
@@ -156,8 +191,10 @@ class JudgeSpec(Frozen):
 class BudgetSpec(Frozen):
     """Money."""
 
-    usd: float | None = Field(default=None, ge=0)
+    usd: float | None = Field(default=None, gt=0)
     """Ceiling on new spend of this study over all its runs; null: none."""
+    unknown_price: Literal["refuse", "allow"] = "refuse"
+    """What to do about a model whose price nobody knows; allow: it is called, and its cost is in no sum."""
 
 
 class AnalysisSpec(Frozen):
@@ -182,6 +219,8 @@ class StudySpec(Frozen):
     """How it is sampled."""
     judges: dict[Label, JudgeSpec] = Field(default_factory=lambda: {"compliance": JudgeSpec(model=RULES)}, min_length=1)
     """Who decides what a reply is; default: the rule judge alone."""
+    pools: dict[Label, RatesSpec] = Field(default_factory=dict)
+    """Limits that several entries share: a provider's account, with `limits.pool` in each entry of it."""
     budget: BudgetSpec = BudgetSpec()
     """How much it may cost."""
     analysis: AnalysisSpec = AnalysisSpec()
@@ -221,6 +260,30 @@ class StudySpec(Frozen):
                 raise ValueError(
                     f"judges: {kind} has several judges and none is named {kind!r}: name the primary one so"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _pools_are_accounts(self) -> "StudySpec":
+        accounts: dict[str, tuple[ModelSpec, tuple[object, ...]]] = {}
+        for model in self.models:
+            pool = model.limits.pool
+            if pool is None:
+                continue
+            if pool not in self.pools:
+                known = ", ".join(self.pools) or "none"
+                raise ValueError(
+                    f"models[{model.name}].limits.pool: {pool!r} is no name from pools ({known}): add it there"
+                )
+            account = (model.engine, model.base_url, model.stand_in, model.key_variable)
+            first, expected = accounts.setdefault(pool, (model, account))
+            if account != expected:
+                raise ValueError(
+                    f"models[{model.name}].limits.pool: {pool!r} is also the pool of {first.name!r}, which has another "
+                    "server or key: a pool is one account: use two pools"
+                )
+        for name in self.pools:
+            if name not in accounts:
+                raise ValueError(f"pools.{name}: no entry of models has limits.pool: {name}: add it or remove the pool")
         return self
 
     @property

@@ -7,25 +7,33 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from core.plan.next_calls import DATA_FAILURES, is_system_failure
+from core.plan.question import DATA_FAILURES, is_system_failure
 from core.plan.records import Failure, Outcome
 from core.store.tables import row_outcome
 
 
 def fold(events: pl.DataFrame) -> pl.DataFrame:
-    """One row per call id, the one that counts. `events` has the columns of `calls`."""
+    """One row per call id, the one that counts, in the order of writing.
+
+    `events` has columns of `calls`, among them `sequence, event, call_id, error_kind`.
+    """
     is_terminal = pl.col("error_kind").is_in(list(DATA_FAILURES))
     rank = pl.when(pl.col("event") == "reply").then(0).when(is_terminal).then(1).otherwise(2)
     # among system failures the last word counts, among the others the first
     order = pl.when(rank == 2).then(-pl.col("sequence")).otherwise(pl.col("sequence"))
-    return (
-        events.filter(pl.col("event").is_in(["reply", "failure"]))
-        .with_columns(rank.alias("_rank"), order.alias("_order"))
+    ended = events.filter(pl.col("event").is_in(["reply", "failure"]))
+    # sorted without the texts, of which only those that count are gathered in the end
+    counting = (
+        ended.lazy()
+        .select("call_id", "sequence", rank.alias("_rank"), order.alias("_order"))
+        .with_row_index("_row")
         .sort("_rank", "_order")
         .unique("call_id", keep="first", maintain_order=True)
-        .drop("_rank", "_order")
         .sort("sequence")
+        .select("_row")
+        .collect()
     )
+    return ended[counting["_row"]]
 
 
 def fold_outcomes(events: pl.DataFrame) -> dict[str, Outcome]:

@@ -6,8 +6,9 @@ from typing import Any
 import polars as pl
 
 from core.identity import text_digest
-from core.plan.records import Call, Failure, Outcome, Reply, Usage
+from core.plan.records import Call, CallRef, Failure, Outcome, Provenance, Reply, Usage
 from core.plan.snapshot import Snapshot
+from core.schedule.budget import prompt_bytes_of
 
 SCHEMA_VERSION = 1
 """Of all tables; a workspace written by a newer one is refused."""
@@ -45,6 +46,8 @@ CALLS: dict[str, pl.DataType] = {
     "error_kind": pl.String(),
     "error_message": pl.String(),
     "possibly_billed": pl.Boolean(),
+    "lost_attempts": pl.Int32(),  # earlier attempts of this run that may be billed and whose answer was lost; null: 0
+    "prompt_bytes": pl.Int32(),  # UTF-8, where a charge at the reserve rests on it
     "provenance": pl.String(),
     "written_at": pl.Datetime("us", "UTC"),
 }
@@ -77,8 +80,40 @@ TABLES: Mapping[str, Mapping[str, pl.DataType]] = {
 }
 
 
-def outcome_row(call: Call, outcome: Outcome, *, study: str, run_id: str, target: str) -> dict[str, Any]:
-    """A row of `calls`, but for what the journal adds: `sequence` and `written_at`."""
+def intent_row(
+    ref: CallRef, *, number: int, lost_attempts: int, prompt_bytes: int, max_tokens: int, study: str, run_id: str,
+    provenance: Provenance,
+) -> dict[str, Any]:  # fmt: skip
+    """A row of `calls` that says that an attempt is about to go out, so that its reserve can be charged after a crash.
+
+    Written and acknowledged before the attempt is sent, on lanes with a price. `number`: of the attempt, from 1;
+    `lost_attempts`: earlier ones of this run that may have been billed.
+    """
+    return {
+        "event": "intent",
+        "call_id": ref.call_id,
+        "stage": ref.stage,
+        "study": study,
+        "run_id": run_id,
+        "model": ref.model,
+        "judge": ref.judge,
+        "draw": ref.draw,
+        "parent": ref.parent,
+        "max_tokens": max_tokens,
+        "attempts": number,
+        "lost_attempts": lost_attempts or None,
+        "prompt_bytes": prompt_bytes,
+        "provenance": provenance,
+    }
+
+
+def outcome_row(
+    call: Call, outcome: Outcome, *, study: str, run_id: str, target: str, lost_attempts: int = 0
+) -> dict[str, Any]:
+    """A row of `calls`, but for what the journal adds: `sequence` and `written_at`.
+
+    `lost_attempts`: earlier attempts of this run that may have been billed (`Tally.lost` before this outcome).
+    """
     row: dict[str, Any] = {
         "call_id": call.call_id,
         "content_id": call.content_id,
@@ -94,8 +129,11 @@ def outcome_row(call: Call, outcome: Outcome, *, study: str, run_id: str, target
         "temperature": call.temperature,
         "max_tokens": call.max_tokens,
         "attempts": outcome.attempts,
+        "lost_attempts": lost_attempts or None,
         "provenance": outcome.provenance,
     }
+    if lost_attempts or _is_charged_at_reserve(outcome):
+        row["prompt_bytes"] = prompt_bytes_of(call)
     if isinstance(outcome, Failure):
         return row | {
             "event": "failure",
@@ -120,6 +158,12 @@ def outcome_row(call: Call, outcome: Outcome, *, study: str, run_id: str, target
         "latency_s": outcome.latency_s,
         "possibly_billed": False,
     }
+
+
+def _is_charged_at_reserve(outcome: Outcome) -> bool:
+    if isinstance(outcome, Failure):
+        return outcome.possibly_billed
+    return outcome.usage.input is None or outcome.usage.output is None
 
 
 def snapshot_row(snapshot: Snapshot, *, run_id: str) -> dict[str, Any]:

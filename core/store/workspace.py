@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,21 @@ import polars as pl
 from core.errors import WorkspaceError
 from core.plan.records import Outcome
 from core.plan.snapshot import Snapshot, snapshot_from_json
-from core.store.delta import append_rows, create_table, read_rows
+from core.store.delta import Table
+from core.store.digest_set import DigestSet
 from core.store.fold import fold_outcomes
 from core.store.tables import SCHEMA_VERSION, TABLES, as_frame
+
+DIGESTS_AT_ONCE = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows with their place in the order of writing, ready to be committed, and once more after an error."""
+
+    table: str
+    frame: pl.DataFrame
+    mark: int
 
 
 class Workspace:
@@ -28,7 +41,9 @@ class Workspace:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.expanduser().absolute()
-        self._last_sequence = 0
+        self._last_sequence = -1
+        self._last_mark = 0
+        self._tables = {name: Table(self.folder / "tables" / name, schema=schema) for name, schema in TABLES.items()}
 
     @property
     def lock_file(self) -> Path:
@@ -49,6 +64,11 @@ class Workspace:
     def mlflow_lock(self) -> Path:
         """Held while results are logged."""
         return self.folder / ".mlflow.lock"
+
+    @property
+    def cache(self) -> Path:
+        """What can be deleted at any time without changing a result."""
+        return self.folder / "cache"
 
     def study_folder(self, study: str) -> Path:
         """Where a study's report and run log go: everything there can be made again."""
@@ -104,8 +124,8 @@ class Workspace:
         self.check()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for name, schema in TABLES.items():
-                create_table(self._table(name), schema=schema)
+            for table in self._tables.values():
+                table.create()
             if not self._marker.is_file():
                 self._marker.write_text(json.dumps({"schema_version": SCHEMA_VERSION}) + "\n")
         except OSError as error:
@@ -115,16 +135,36 @@ class Workspace:
 
     def append(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows durably; adds `sequence` and `written_at` where the table has them."""
+        self.commit(self.stamp(table, rows))
+
+    def stamp(self, table: str, rows: Iterable[Mapping[str, Any]]) -> Batch:
+        """Give rows their `sequence` and `written_at`, where the table has them. StoreError where it can't be read."""
+        if self._last_sequence < 0:
+            self._last_sequence = self._stored_sequence()
+        now = datetime.now(UTC)
         stamped = []
         for row in rows:
-            # strictly increasing even if the clock steps back: the order of events must hold
+            # strictly increasing even if the clock steps back, also between two runs: the order of events must hold
             self._last_sequence = max(self._last_sequence + 1, time.time_ns())
-            stamped.append({"sequence": self._last_sequence, "written_at": datetime.now(UTC), **row})
-        append_rows(self._table(table), as_frame(table, stamped))
+            stamped.append({"sequence": self._last_sequence, "written_at": now, **row})
+        self._last_mark += 1
+        return Batch(table, as_frame(table, stamped), self._last_mark)
+
+    def commit(self, batch: Batch) -> None:
+        """Put stamped rows on disk. After a StoreError the same batch may be given again: it is not doubled."""
+        self._tables[batch.table].append(batch.frame, mark=batch.mark)
 
     def read(self, table: str, *, columns: Sequence[str] | None = None, where: pl.Expr | None = None) -> pl.DataFrame:
         """Rows of a table as of its last commit."""
-        return read_rows(self._table(table), schema=TABLES[table], columns=columns, where=where)
+        return self._tables[table].read(columns=columns, where=where)
+
+    def scan(self, table: str) -> pl.LazyFrame:
+        """Rows of a table as of its last commit, lazily; what collects it meets the errors of polars itself."""
+        return self._tables[table].scan()
+
+    def table(self, name: str) -> Table:
+        """A table itself: its files, lazy reading, compaction."""
+        return self._tables[name]
 
     def studies(self) -> list[str]:
         """Names of the studies stored here."""
@@ -149,6 +189,13 @@ class Workspace:
         wanted = (pl.col("stage") == "judge") | pl.col("call_id").is_in(ids.implode())
         return fold_outcomes(self.read("calls", where=wanted))
 
+    def stored_questions(self) -> set[str]:
+        """Content ids of the judge questions of which draws are stored, by any study."""
+        if not self.exists:
+            return set()
+        rows = self.read("calls", columns=["content_id"], where=pl.col("stage") == "judge")
+        return set(rows["content_id"].unique())
+
     def outcomes_of(self, call_ids: Iterable[str]) -> dict[str, Outcome]:
         """Call id → outcome, of those calls that have one."""
         ids = pl.Series(list(call_ids), dtype=pl.String)
@@ -159,16 +206,22 @@ class Workspace:
         columns = [
             "sequence", "event", "call_id", "run_id", "stage", "model", "judge", "input_tokens", "cached_tokens",
             "cache_write_tokens", "output_tokens", "reasoning_tokens", "error_kind", "error_message",
-            "possibly_billed", "provenance", "attempts", "latency_s", "written_at",
+            "possibly_billed", "lost_attempts", "prompt_bytes", "max_tokens", "provenance", "attempts", "latency_s",
+            "written_at",
         ]  # fmt: skip
         return self.read("calls", columns=columns, where=pl.col("study") == study)
 
-    def known_digests(self) -> set[str]:
-        """Digests of the texts already stored."""
-        return set(self.read("texts", columns=["digest"])["digest"])
+    def known_digests(self) -> DigestSet:
+        """Digests of the texts already stored, 16 bytes each."""
+        known = DigestSet()
+        for (digests,) in self.read("texts", columns=["digest"]).iter_slices(DIGESTS_AT_ONCE):
+            known.add(digests.to_list())
+        return known
 
-    def _table(self, name: str) -> Path:
-        return self.folder / "tables" / name
+    def _stored_sequence(self) -> int:
+        ordered = [name for name, schema in TABLES.items() if "sequence" in schema]
+        last = pl.concat([self.read(name, columns=["sequence"]).max() for name in ordered])["sequence"].max()
+        return last if isinstance(last, int) else 0
 
 
 def _probe(folder: Path) -> None:

@@ -45,7 +45,8 @@ def test_a_simulated_judge_marks_its_own_rows_only(
         faking = table.filter(pl.col("judge") == "faking")
         assert faking["provenance"].unique().to_list() == ["simulated"]
         assert all("simulated" in flags for flags in faking["flags"])
-    assert analysis.votes["provenance"].unique().to_list() == ["simulated"]
+    votes = analysis.trial_tables(analysis.samples["trial"].to_list()).votes
+    assert votes["provenance"].unique().to_list() == ["simulated"]
     # the faking label of a sample comes from a simulated judge
     assert "simulated" in analysis.samples["provenance"].to_list()
 

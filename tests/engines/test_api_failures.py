@@ -17,7 +17,7 @@ def kind_of(status, **error):
         (401, "auth"),
         (402, "quota"),
         (403, "auth"),
-        (404, "invalid"),
+        (404, "auth"),
         (408, "transient"),
         (409, "transient"),
         (413, "invalid"),
@@ -61,6 +61,24 @@ def test_exhausted_credit_is_no_rate_limit(status, error):
 )
 def test_a_filter_is_no_bad_request(status, error):
     assert kind_of(status, **error) == "content_filter"
+
+
+def test_a_request_larger_than_the_limit_of_a_minute_is_not_asked_again():
+    message = "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 41327."
+    assert kind_of(429, type="tokens", code="rate_limit_exceeded", message=message) == "invalid"
+    assert kind_of(429, type="tokens", code="rate_limit_exceeded", message="Rate limit reached") == "rate_limit"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "model_not_found", "message": "The model `m` does not exist or you do not have access to it."},
+        {"type": "not_found_error", "message": "model: m"},
+        {"code": "DeploymentNotFound", "message": "The API deployment for this resource does not exist."},
+    ],
+)
+def test_a_model_that_is_not_there_is_no_fault_of_the_request(error):
+    assert kind_of(404, **error) == "auth"
 
 
 def test_only_a_gateway_that_gave_up_may_hide_a_bill():

@@ -38,6 +38,19 @@ API = {"name": "toy", "engine": "openai", "model": "m-2026-01-01"}
         ({"models": [{**API, "base_url": "http://a..b/v1"}]}, ["models[toy]", "base_url"]),
         ({"models": [{**API, "base_url": "http:///v1"}]}, ["models[toy]", "base_url", "host"]),
         ({"budget": {"usd": float("inf")}}, ["budget.usd", "finite"]),
+        ({"budget": {"usd": 0}}, ["budget.usd", "greater than 0", "given: 0"]),
+        ({"budget": {"usd": -5}}, ["budget.usd", "greater than 0", "given: -5"]),
+        ({"budget": {"usd": "much"}}, ["budget.usd", "number", "'much'"]),
+        ({"budget": {"eur": 5}}, ["budget.eur", "unknown key", "usd"]),
+        ({"budget": 5}, ["budget", "given: 5"]),
+        ({"budget": {"unknown_price": "ignore"}}, ["budget.unknown_price", "'refuse' or 'allow'", "'ignore'"]),
+        ({"budget": {"unknown_price": True}}, ["budget.unknown_price", "'refuse' or 'allow'", "True"]),
+        ({"models": [{**API, "price": 3}]}, ["models[toy].price", "given: 3"]),
+        ({"models": [{**API, "price": {"input": 3}}]}, ["models[toy].price.output", "required"]),
+        ({"models": [{**API, "price": {"input": -1, "output": 2}}]}, ["models[toy].price.input", "0", "given: -1"]),
+        ({"models": [{**API, "price": {"input": 1, "output": "dear"}}]}, ["models[toy].price.output", "'dear'"]),
+        ({"models": [{**API, "price": {"input": 1, "output": 2, "cache_write": -1}}]}, ["price.cache_write", "-1"]),
+        ({"models": [{**API, "price": {"input": 1, "output": 2, "cached": 1}}]}, ["toy].price.cached", "cached_input"]),
     ],
 )  # fmt: skip
 def test_a_study_with_a_mistake_is_refused_with_file_and_key(
@@ -147,10 +160,28 @@ def test_a_stand_in_of_another_behaviour_is_refused(write_study: WriteStudy, ref
         refusal("run", study, says=["models[toy].base_url", server.digest, "stand_in"])
 
 
-def test_a_budget_needs_every_price(write_study: WriteStudy, refusal: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("budget", [{}, {"usd": 1.0}, {"usd": 1.0, "unknown_price": "refuse"}])
+def test_a_model_of_unknown_price_is_refused(
+    write_study: WriteStudy, refusal: Refusal, monkeypatch: pytest.MonkeyPatch, budget: dict[str, Any]
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "key-of-nobody")
-    study = write_study(models=[{**API, "model": "of-nobody"}], budget={"usd": 1.0})
-    refusal("run", study, says=["models[toy].price", "budget.usd", "per million tokens"])
+    study = write_study(models=[{**API, "model": "of-nobody"}], budget=budget)
+    refusal("run", study, says=["models[toy].price", "genai-prices", "per million tokens", "unknown_price: allow"])
+
+
+@pytest.mark.parametrize(("allowed", "words"), [("refuse", "a run is refused"), ("allow", "in no sum")])
+def test_a_plan_names_what_it_has_no_price_for_and_the_date_of_every_other(
+    write_study: WriteStudy, capsys: pytest.CaptureFixture[str], allowed: str, words: str
+) -> None:
+    dated = {"input": 1, "output": 2, "as_of": "2026-11-01"}
+    models = [{**API, "model": "of-nobody"}, {**API, "name": "priced", "price": dated}]
+    listed = {"name": "listed", "engine": "anthropic", "model": "claude-3-opus-20240229"}
+    study = write_study(models=[*models, listed], budget={"unknown_price": allowed})
+    assert main(["plan", str(study), "--workspace", str(study.parent / "w"), "--json"]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert any("unknown price: toy: " in note and words in note for note in notes)
+    assert "prices from study, as of 2026-11-01: priced" in notes
+    assert any(note.startswith("prices from genai-prices ") and note.endswith(": listed") for note in notes)
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])

@@ -150,6 +150,7 @@ def test_generations_finish_when_only_the_judges_key_is_refused(
                 {"name": "judge", "role": "judge", "api_key_env": "JUDGE_KEY", **model},
             ],
             judges={"compliance": {"model": "judge"}},
+            budget={"unknown_price": "allow"},
         )
         at = ["--workspace", tmp_path / "w"]
         refused = afgap("run", study, *at, "--json", TOY_KEY="the-right-key", JUDGE_KEY="another-key")

@@ -170,7 +170,8 @@ def test_a_refused_key_is_mended_and_the_study_goes_on(afgap: Afgap, write_study
                     "base_url": server.anthropic_url,
                     "api_key_env": "TOY_KEY",
                 }
-            ]
+            ],
+            budget={"unknown_price": "allow"},
         )
         unset = afgap("run", study, "--workspace", tmp_path / "w")
         assert unset.code == 2

@@ -7,6 +7,7 @@ import pytest
 
 from core.errors import SpecError
 from core.plan.records import Call, Failure, Reply, Usage
+from core.plan.rendering import Renderer
 from core.plan.snapshot import Snapshot
 from core.scenario.message import Message
 from core.schedule.budget import Budget, Price, reserve_of
@@ -26,12 +27,20 @@ ENTRIES = [
 def make_sweep(snapshot: Snapshot, *, budget: Budget | None = None, prices: dict[str, Price] | None = None) -> Sweep:
     return Sweep(
         snapshot,
-        trials=snapshot.trials,
-        folded={},
+        open_trials=range(len(snapshot.trials)),
+        trials_total=len(snapshot.trials),
+        outcomes={},
         lanes=lanes_of(snapshot.spec.models, targets=dict(snapshot.targets), gpus=0),
         prices=prices or {},
         budget=budget or Budget(None),
     )
+
+
+def end(sweep: Sweep, failure: Failure, *, now: float) -> None:
+    """What the dispatcher does with a failure."""
+    ends_as = sweep.fail(failure, now=now)
+    if ends_as is not None:
+        sweep.settle(ends_as)
 
 
 def test_a_lane_that_the_budget_blocked_goes_on_when_a_cheap_reply_makes_room(make_snapshot: MakeSnapshot) -> None:
@@ -43,7 +52,7 @@ def test_a_lane_that_the_budget_blocked_goes_on_when_a_cheap_reply_makes_room(ma
     assert len(first) == 1
     assert sweep.lease("toy", room=5, owner="a", now=0.0) == []
     usage = Usage(input=1, output=1)
-    sweep.settle(Reply(first[0].call.call_id, "<rejected/>", "content_filter", usage=usage), now=0.0)
+    sweep.settle(Reply(first[0].call.call_id, "<rejected/>", "content_filter", usage=usage))
     # the judge's lane, idle, asks first: it must not be sent home while the other has work that fits again
     assert sweep.lease("judge", room=5, owner="b", now=0.0) == []
     assert not sweep.is_over
@@ -52,19 +61,19 @@ def test_a_lane_that_the_budget_blocked_goes_on_when_a_cheap_reply_makes_room(ma
 
 
 def test_once_over_no_lane_gets_work_even_if_a_cheaper_retry_falls_due(make_snapshot: MakeSnapshot) -> None:
-    models = [{**ENTRIES[0], "stand_in": "planted"}]
+    models = [{**ENTRIES[0], "stand_in": "planted", "limits": {"concurrency": 1}}]
     judges = {"compliance": {"model": "toy", "max_tokens": 16}}
     snapshot = make_snapshot(models=models, judges=judges, sampling={"max_tokens": 100})
     sweep = make_sweep(snapshot, budget=Budget(0.205), prices={"toy": DEAR})
     generation = sweep.lease("toy", room=1, owner="a", now=0.0)[0]
     text = "<SCRATCHPAD_REASONING>I weigh it.</SCRATCHPAD_REASONING>\nHere is a long answer."
     usage = Usage(input=1, output=90)
-    sweep.settle(Reply(generation.call.call_id, text, "stop", usage=usage), now=0.0)
+    sweep.settle(Reply(generation.call.call_id, text, "stop", usage=usage))
     judging = sweep.lease("toy", room=1, owner="a", now=0.0)[0]
     assert judging.call.stage == "judge"
-    sweep.settle(Failure(judging.call.call_id, "rate_limit", "later", retry_after_s=60.0), now=0.0)
+    end(sweep, Failure(judging.call.call_id, "rate_limit", "later", retry_after_s=60.0), now=0.0)
     while leased := sweep.lease("toy", room=1, owner="a", now=1.0):
-        sweep.settle(Reply(leased[0].call.call_id, "<rejected/>", "content_filter", usage=usage), now=1.0)
+        sweep.settle(Reply(leased[0].call.call_id, "<rejected/>", "content_filter", usage=usage))
     assert sweep.is_over
     assert sweep.is_out_of_budget
     assert sweep.lease("toy", room=1, owner="a", now=100.0) == []  # the 0.016 USD of the retry would fit
@@ -77,7 +86,7 @@ def test_a_refused_key_after_the_budget_blocked_is_not_called_a_lack_of_money(ma
     )
     sweep = make_sweep(snapshot, budget=Budget(0.15), prices={"toy": DEAR})
     attempt = sweep.lease("toy", room=5, owner="a", now=0.0)[0]
-    sweep.settle(Failure(attempt.call.call_id, "auth", "key refused"), now=0.0)
+    end(sweep, Failure(attempt.call.call_id, "auth", "key refused"), now=0.0)
     assert sweep.lease("toy", room=5, owner="a", now=0.0) == []
     assert sweep.is_over
     assert not sweep.is_out_of_budget
@@ -89,9 +98,9 @@ def test_generations_finish_when_the_judge_is_refused(make_snapshot: MakeSnapsho
     generated = 0
     while not sweep.is_over:
         for attempt in sweep.lease("judge", room=1, owner="b", now=0.0):
-            sweep.settle(Failure(attempt.call.call_id, "auth", "key refused"), now=0.0)
+            end(sweep, Failure(attempt.call.call_id, "auth", "key refused"), now=0.0)
         for attempt in sweep.lease("toy", room=2, owner="a", now=0.0):
-            sweep.settle(answer(attempt.call), now=0.0)
+            sweep.settle(answer(Renderer(snapshot).render(attempt.call, {})))
             generated += 1
     assert generated == len(snapshot.trials)
     assert sweep.progress["judge"].stopped

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from core.errors import SpecError
-from core.spec.load import load_study
+from core.spec.load import load_study, parse_study
 
 GOOD = """
 study: tiny
@@ -43,7 +44,7 @@ def test_the_short_form_fills_its_defaults(tmp_path: Path) -> None:
         (GOOD + "sampling: {max_tokens: many}\n", ["sampling.max_tokens", "integer", "'many'"]),
         (GOOD + "reuse: any\n", ["reuse", "not available in this version"]),
         (GOOD + "grid: {lab: [OpenAI]}\n", ["grid.lab", "not available in this version"]),
-        (GOOD.replace("planted", "planted, limits: {rpm: 3}"), ["models[toy].limits.rpm", "not available"]),
+        (GOOD.replace("planted", "planted, limits: {rpm: 3}"), ["models[toy]", "limits.rpm belongs to an API engine"]),
         (GOOD.replace("name: toy, ", ""), ["models[0].name", "required"]),
         (GOOD.replace("engine: scripted", "engine: magic"), ["models[toy].engine", "'vllm'", "'magic'"]),
         (GOOD.replace("limit: 3", "limit: 0"), ["requests.limit", "greater than or equal to 1"]),
@@ -100,3 +101,51 @@ def test_overrides_reach_any_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize("override", ["sampling.max_tokens", "models[nobody].model=x", "study.name=x", "a..b=1", "=1"])
 def test_an_override_that_leads_nowhere_is_refused(tmp_path: Path, override: str) -> None:
     assert f"--set {override}" in complaint(tmp_path, GOOD, override)
+
+
+API = """
+study: tiny
+models:
+  - {name: toy, engine: openai, model: m, limits: LIMITS}
+requests: {source: "bundled:harmful"}
+"""
+
+
+def test_limits_and_pools_are_read() -> None:
+    limits = "{rpm: 9, rpd: 99, input_tpm: 5, output_tpm: 4, charge: actual, concurrency: 2}"
+    study = parse_study(yaml.safe_load(API.replace("LIMITS", limits)), origin="x")
+    assert (study.models[0].limits.rpd, study.models[0].limits.charge, study.models[0].limits.pool) == (
+        99,
+        "actual",
+        None,
+    )
+    pooled = parse_study(yaml.safe_load(API.replace("LIMITS", "{pool: p}") + "pools: {p: {tpm: 7}}"), origin="x")
+    assert pooled.pools["p"].tpm == 7
+
+
+@pytest.mark.parametrize(
+    ("limits", "more", "says"),
+    [
+        ("{rpm: 0}", "", ["models[toy].limits.rpm", "greater than or equal to 1"]),
+        ("{rpm: 1.5}", "", ["models[toy].limits.rpm", "1.5"]),
+        ("{rmp: 5}", "", ["models[toy].limits.rmp", "did you mean 'rpm'"]),
+        ("{charge: max}", "", ["models[toy].limits.charge", "reserve_max"]),
+        ("{pool: p}", "", ["models[toy].limits.pool", "'p' is no name from pools (none)"]),
+        ("{pool: p, rpm: 5}", "pools: {p: {rpm: 6}}", ["limits.rpm stands beside limits.pool", "move it to pools.p"]),
+        ("{pool: p}", "pools: {p: {rpm: 6}, q: {rpm: 5}}", ["pools.q", "remove the pool"]),
+        ("{pool: p}", "pools: {p: {pool: p}}", ["pools.p.pool", "unknown key"]),
+    ],
+)
+def test_a_wrong_limit_is_one_message_with_file_key_and_fix(limits: str, more: str, says: list[str]) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_study(yaml.safe_load(API.replace("LIMITS", limits) + more), origin="study.yaml")
+    message = str(caught.value)
+    assert message.startswith("study.yaml: ")
+    assert [word for word in says if word not in message] == []
+
+
+def test_a_pool_is_one_account() -> None:
+    raw = yaml.safe_load(API.replace("LIMITS", "{pool: p}") + "pools: {p: {rpm: 6}}")
+    raw["models"].append({**raw["models"][0], "name": "other", "api_key_env": "OTHER_KEY"})
+    with pytest.raises(SpecError, match=r"models\[other\].limits.pool: 'p' is also the pool of 'toy'"):
+        parse_study(raw, origin="x")

@@ -165,7 +165,7 @@ def test_figures_are_stored_beside_the_page(analysis: Analysis, tmp_path: Path, 
 
 
 def test_agreement_of_two_compliance_judges_is_counted(analysis: Analysis, tmp_path: Path, run_facts: RunFacts) -> None:
-    labels = analysis.verdicts.filter(pl.col("model") == "toy").pivot("judge", index="trial_id", values="label")
+    labels = analysis.verdicts.filter(pl.col("model") == "toy").pivot("judge", index="trial", values="label")
     same = int((labels["compliance"] == labels["rules"]).sum())
     assert f"{same} of 24</td>" in page_of(analysis, tmp_path, run_facts)
 

@@ -1,11 +1,15 @@
 """Which transcripts a page shows."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import polars as pl
 
 from core.analyse.analysis import Analysis
+from core.plan.records import Call, Outcome, Reply
 from tracking.transcripts import MOST_CHARACTERS, select_transcripts, selection_rule, transcripts
+
+MakeAnalysis = Callable[..., Analysis]
 
 
 def test_all_are_shown_where_they_fit(analysis: Analysis) -> None:
@@ -15,14 +19,14 @@ def test_all_are_shown_where_they_fit(analysis: Analysis) -> None:
 
 def test_every_group_is_there_before_any_gives_a_second_one(analysis: Analysis) -> None:
     groups = analysis.samples.select("model", "cell_id", "outcome").unique().height
-    chosen = select_transcripts(analysis.samples, most=groups)
-    assert chosen.select("model", "cell_id", "outcome").unique().height == chosen.height == groups
+    chosen = select_transcripts(analysis, most=groups)
+    rows = analysis.samples.filter(pl.col("trial").is_in(chosen))
+    assert rows.select("model", "cell_id", "outcome").unique().height == len(chosen) == groups
 
 
 def test_the_choice_does_not_depend_on_the_order_of_the_samples(analysis: Analysis) -> None:
     shuffled = analysis.samples.sample(fraction=1.0, shuffle=True, seed=3)
-    first, second = (select_transcripts(frame, most=20)["trial_id"].to_list() for frame in (analysis.samples, shuffled))
-    assert first == second
+    assert select_transcripts(analysis, most=20) == select_transcripts(replace(analysis, samples=shuffled), most=20)
 
 
 def test_a_selection_prints_its_rule(analysis: Analysis) -> None:
@@ -47,8 +51,12 @@ def test_each_judge_shows_its_votes_with_their_text(analysis: Analysis) -> None:
     assert all(vote.raw is not None and "<final_answer>" in vote.raw.shown for vote in faking.votes)
 
 
-def test_an_endless_reply_is_cut_and_says_so(analysis: Analysis) -> None:
-    long = analysis.samples.with_columns(pl.lit("a" * (MOST_CHARACTERS + 7)).alias("output_text"))
-    output = transcripts(replace(analysis, samples=long))[0].output
+def test_an_endless_reply_is_cut_and_says_so(make_analysis: MakeAnalysis) -> None:
+    def endless(call: Call, outcome: Outcome) -> Outcome:
+        if call.stage == "judge" or not isinstance(outcome, Reply):
+            return outcome
+        return replace(outcome, text="a" * (MOST_CHARACTERS + 7))
+
+    output = transcripts(make_analysis(name="endless", limit=1, change=endless))[0].output
     assert output is not None
     assert (len(output.shown), output.characters_cut) == (MOST_CHARACTERS, 7)

@@ -34,6 +34,8 @@ ERRORS: dict[ErrorCause, tuple[int, str]] = {
     "not_found": (404, "not_found_error"),
 }
 
+HEADER_NAMES = {"requests": "requests", "tokens": "tokens", "input": "input-tokens", "output": "output-tokens"}
+
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
 
 
@@ -89,14 +91,16 @@ class AnthropicShape:
             message = f"Output blocked by content filtering policy ({message})"
         return ErrorAnswer(status, {"type": "error", "error": {"type": kind, "message": message}})
 
-    def limit_headers(self, admission: Admission, *, unix_time_s: float) -> dict[str, str]:
-        """anthropic-ratelimit-requests-*; the reset is a time of day."""
-        reset = datetime.fromtimestamp(math.ceil(unix_time_s + admission.reset_s), UTC)
-        return {
-            "anthropic-ratelimit-requests-limit": str(admission.limit),
-            "anthropic-ratelimit-requests-remaining": str(admission.remaining),
-            "anthropic-ratelimit-requests-reset": reset.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
+    def limit_headers(self, limits: Mapping[str, Admission], *, unix_time_s: float) -> dict[str, str]:
+        """anthropic-ratelimit-*; the reset is a time of day."""
+        written = {}
+        for name, admission in limits.items():
+            prefix = f"anthropic-ratelimit-{HEADER_NAMES[name]}"
+            reset = datetime.fromtimestamp(math.ceil(unix_time_s + admission.reset_s), UTC)
+            written[f"{prefix}-limit"] = str(admission.limit)
+            written[f"{prefix}-remaining"] = str(admission.remaining)
+            written[f"{prefix}-reset"] = reset.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return written
 
     def retry_headers(self, retry_after_s: float) -> dict[str, str]:
         """Whole seconds, rounded up."""

@@ -70,8 +70,8 @@ class ApiShape(Protocol):
         """An error as the provider puts it."""
         ...
 
-    def limit_headers(self, admission: Admission, *, unix_time_s: float) -> dict[str, str]:
-        """The provider's rate-limit headers."""
+    def limit_headers(self, limits: Mapping[str, Admission], *, unix_time_s: float) -> dict[str, str]:
+        """The provider's rate-limit headers, of the limits called requests, tokens, input and output."""
         ...
 
     def retry_headers(self, retry_after_s: float) -> dict[str, str]:

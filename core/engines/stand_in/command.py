@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from core.engines.stand_in.behaviour import Behaviour, load_behaviour
+from core.engines.stand_in.rate_limit import METERS
 from core.engines.stand_in.server import StandInOptions, StandInServer
 from core.errors import InputError
 
@@ -46,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="loopback port; 0: any free one")
     parser.add_argument("--port-file", type=Path, help="file that gets the port's number once the server listens")
     parser.add_argument("--rpm", type=_positive, help="requests per minute; more are answered 429")
+    parser.add_argument("--tpm", type=_positive, help="tokens per minute: each prompt and its max_tokens")
+    parser.add_argument("--input-tpm", type=_positive, help="prompt tokens per minute, without those read from a cache")
+    parser.add_argument("--output-tpm", type=_positive, help="reply tokens per minute, counted when written")
+    parser.add_argument("--limit-kind", choices=sorted(METERS), default="bucket", help="how the limits count")
+    parser.add_argument("--halve-after-s", type=float, help="halve all limits so long after the first request")
+    parser.add_argument("--no-limit-headers", action="store_true", help="do not tell of the limits in headers")
     parser.add_argument("--latency-ms", type=float, help="in place of the behaviour's latency")
     parser.add_argument("--accept-key", help="the one key that is accepted; others are answered 401")
     parser.add_argument("--parent-pid", type=int, help="end when the process of this id is gone")
@@ -63,7 +70,17 @@ async def _serve(behaviour: Behaviour, options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    extras = StandInOptions(rpm=options.rpm, latency_ms=options.latency_ms, accept_key=options.accept_key)
+    extras = StandInOptions(
+        rpm=options.rpm,
+        tpm=options.tpm,
+        input_tpm=options.input_tpm,
+        output_tpm=options.output_tpm,
+        limit_kind=options.limit_kind,
+        halve_after_s=options.halve_after_s,
+        limit_headers=not options.no_limit_headers,
+        latency_ms=options.latency_ms,
+        accept_key=options.accept_key,
+    )
     async with StandInServer(behaviour, extras, port=options.port) as server, asyncio.TaskGroup() as tasks:
         _announce(server, options.port_file)
         watch = tasks.create_task(_watch_parent(options.parent_pid, stop))

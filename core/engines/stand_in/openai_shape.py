@@ -92,14 +92,16 @@ class OpenAIShape:
         status, kind, code = ERRORS[cause]
         return ErrorAnswer(status, {"error": {"message": message, "type": kind, "param": None, "code": code}})
 
-    def limit_headers(self, admission: Admission, *, unix_time_s: float) -> dict[str, str]:
+    def limit_headers(self, limits: Mapping[str, Admission], *, unix_time_s: float) -> dict[str, str]:
         """x-ratelimit-*; OpenAI writes the reset as a duration, so the time of day is not used."""
         del unix_time_s
-        return {
-            "x-ratelimit-limit-requests": str(admission.limit),
-            "x-ratelimit-remaining-requests": str(admission.remaining),
-            "x-ratelimit-reset-requests": written_duration(admission.reset_s),
-        }
+        written = {}
+        for name in ("requests", "tokens"):
+            if name in limits:
+                written[f"x-ratelimit-limit-{name}"] = str(limits[name].limit)
+                written[f"x-ratelimit-remaining-{name}"] = str(limits[name].remaining)
+                written[f"x-ratelimit-reset-{name}"] = written_duration(limits[name].reset_s)
+        return written
 
     def retry_headers(self, retry_after_s: float) -> dict[str, str]:
         """Whole seconds, rounded up, and the exact milliseconds beside them."""

@@ -58,10 +58,16 @@ def start_stand_in(
     command += ["--parent-pid", str(parent_pid or os.getpid())]
     for flag, value in (
         ("--rpm", options.rpm),
+        ("--tpm", options.tpm),
+        ("--input-tpm", options.input_tpm),
+        ("--output-tpm", options.output_tpm),
+        ("--limit-kind", options.limit_kind),
+        ("--halve-after-s", options.halve_after_s),
         ("--latency-ms", options.latency_ms),
         ("--accept-key", options.accept_key),
     ):
         command += [] if value is None else [flag, str(value)]
+    command += [] if options.limit_headers else ["--no-limit-headers"]
     with tempfile.TemporaryFile(mode="w+", encoding="utf-8") as complaints:
         # A session of its own: Ctrl-C at the driver must not take the server away before the driver has drained.
         # Its errors go to a file: nobody reads a pipe while the server runs, and a full one would stop it.

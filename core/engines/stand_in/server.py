@@ -20,9 +20,10 @@ from core.engines.stand_in.behaviour import Behaviour
 from core.engines.stand_in.drawing import uniform
 from core.engines.stand_in.headers import REQUEST_ID_HEADER, STAND_IN_HEADER
 from core.engines.stand_in.openai_shape import OpenAIShape
-from core.engines.stand_in.rate_limit import RequestLimit, TokenBucket
+from core.engines.stand_in.rate_limit import LimitKind, RateLimits, RequestCost
 from core.engines.stand_in.scripting import ScriptedReply, scripted_fault, scripted_reply
 from core.engines.stand_in.tokens import cacheable_tokens, estimate_tokens, prompt_tokens
+from core.engines.stand_in.traffic import Traffic
 from core.identity import text_digest
 
 LOOPBACK = "127.0.0.1"
@@ -36,6 +37,18 @@ class StandInOptions:
 
     rpm: int | None = None
     """Requests per minute over both APIs; None: no limit."""
+    tpm: int | None = None
+    """Tokens per minute, the prompt and max_tokens of each request; None: no limit."""
+    input_tpm: int | None = None
+    """Prompt tokens per minute, without what is read from the cache; None: no limit."""
+    output_tpm: int | None = None
+    """Reply tokens per minute, counted when they are written; None: no limit."""
+    limit_kind: LimitKind = "bucket"
+    """How the limits count."""
+    halve_after_s: float | None = None
+    """All limits are halved so long after the first request; None: never."""
+    limit_headers: bool = True
+    """Whether answers tell of the limits."""
     latency_ms: float | None = None
     """In place of the behaviour's latency."""
     accept_key: str | None = None
@@ -57,7 +70,8 @@ class StandInServer:
         self.behaviour = behaviour
         self.port = port
         self._options = options or StandInOptions()
-        self._limit: RequestLimit | None = None if self._options.rpm is None else TokenBucket(self._options.rpm)
+        self._limits = _limits_of(self._options)
+        self._traffic = Traffic()
         latency_ms = self._options.latency_ms
         self._latency_s = (behaviour.latency_ms if latency_ms is None else latency_ms) / 1000
         self._arrivals = Arrivals()
@@ -104,8 +118,8 @@ class StandInServer:
         await self.close()
 
     def counts(self) -> Json:
-        """What GET /_stand_in/counts answers."""
-        return self._arrivals.counts()
+        """What GET /_stand_in/counts answers; `by_second` of a limited server only."""
+        return self._arrivals.counts() | ({"by_second": self._traffic.by_second()} if self._limits else {})
 
     async def _stamp(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers[STAND_IN_HEADER] = self.behaviour.digest
@@ -121,17 +135,14 @@ class StandInServer:
         request_id = self._arrive(request.headers.get(REQUEST_ID_HEADER), raw, shape=shape)
         if self._options.accept_key is not None and shape.key_of(request.headers) != self._options.accept_key:
             return self._refuse(shape, request_id, cause="auth", message="this key is not accepted")
+        asked, problem = _read(shape, raw)
         headers: dict[str, str] = {}
-        if self._limit is not None:
-            admission = self._limit.admit(time.monotonic())
-            headers = shape.limit_headers(admission, unix_time_s=time.time())
-            if not admission.is_admitted:
-                headers |= shape.retry_headers(admission.retry_after_s)
+        if self._limits is not None:
+            headers, is_admitted = self._admit(self._limits, asked, request_id, shape=shape)
+            if not is_admitted:
                 return self._refuse(shape, request_id, cause="rate_limit", message="too many requests", headers=headers)
-        try:
-            asked = shape.read(_read_json(raw))
-        except RefusedRequestError as error:
-            return self._refuse(shape, request_id, cause="invalid", message=str(error), headers=headers)
+        if asked is None:
+            return self._refuse(shape, request_id, cause="invalid", message=problem, headers=headers)
         fault = scripted_fault(self.behaviour, call_id=request_id.call_id, attempt=request_id.attempt)
         if fault == "hang" or fault == "drop":
             return await self._lose(request, request_id, hangs=fault == "hang")
@@ -142,6 +153,33 @@ class StandInServer:
         if self._latency_s:
             await asyncio.sleep(self._latency_s)
         return self._reply(shape, asked, request_id, headers=headers, is_cut=fault == "cut_json")
+
+    def _admit(
+        self, limits: RateLimits, asked: AskedReply | None, request_id: RequestId, *, shape: ApiShape
+    ) -> tuple[dict[str, str], bool]:
+        """The headers that tell of the limits, and whether they let the request in."""
+        now_s = time.monotonic()
+        cost = RequestCost(0, 0, 0) if asked is None else self._cost(asked, request_id)
+        admission = limits.admit(cost, now_s)
+        self._traffic.decided(now_s, is_admitted=admission.is_admitted, tokens=cost.tokens, limits=limits.in_force())
+        headers = shape.limit_headers(admission.by_name, unix_time_s=time.time()) if self._options.limit_headers else {}
+        if not admission.is_admitted:
+            headers |= shape.retry_headers(admission.retry_after_s)
+        return headers, admission.is_admitted
+
+    def _cost(self, asked: AskedReply, request_id: RequestId) -> RequestCost:
+        prompt = prompt_tokens(asked.messages)
+        return RequestCost(
+            tokens=prompt + asked.choices * (asked.max_tokens or 0),
+            input=prompt - self._cached(asked, request_id),
+            output=0,  # what is written counts, once it is
+        )
+
+    def _cached(self, asked: AskedReply, request_id: RequestId) -> int:
+        is_hit = (
+            uniform(self.behaviour.digest, request_id.call_id, purpose="prompt cache") < self.behaviour.cached_share
+        )
+        return cacheable_tokens(asked.messages) if asked.asks_cache and is_hit else 0
 
     def _reply(
         self, shape: ApiShape, asked: AskedReply, request_id: RequestId, *, headers: Mapping[str, str], is_cut: bool
@@ -156,20 +194,21 @@ class StandInServer:
                 shape, request_id, cause="filtered_request", message="simulated filter", headers=headers
             )
         facts = self._facts(asked, replies, request_id)
+        if self._limits is not None:
+            self._limits.count_later("output", facts.output_tokens, time.monotonic())
         body = json.dumps(shape.write(asked, replies, facts=facts)).encode()
         self._arrivals.answered(call_id, kind="cut_json" if is_cut else replies[0].fault or "ok")
         body = body[: len(body) // 2] if is_cut else body
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     def _facts(self, asked: AskedReply, replies: list[ScriptedReply], request_id: RequestId) -> ReplyFacts:
-        digest, call_id = self.behaviour.digest, request_id.call_id
-        is_hit = uniform(digest, call_id, purpose="prompt cache") < self.behaviour.cached_share
+        cached = self._cached(asked, request_id)
         cacheable = cacheable_tokens(asked.messages) if asked.asks_cache else 0
         return ReplyFacts(
-            response_id=f"simulated-{call_id[:32]}-{request_id.attempt}",
+            response_id=f"simulated-{request_id.call_id[:32]}-{request_id.attempt}",
             input_tokens=prompt_tokens(asked.messages),
-            cached_tokens=cacheable if is_hit else 0,
-            cache_write_tokens=0 if is_hit else cacheable,
+            cached_tokens=cached,
+            cache_write_tokens=cacheable - cached,
             output_tokens=sum(estimate_tokens(reply.text) for reply in replies),
         )
 
@@ -214,8 +253,29 @@ class StandInServer:
         return web.json_response(self.counts())
 
     async def _reset(self, _: web.Request) -> web.Response:
-        self._arrivals = Arrivals()
+        self._arrivals, self._traffic = Arrivals(), Traffic()
         return web.json_response({})
+
+
+def _limits_of(options: StandInOptions) -> RateLimits | None:
+    """The limits that the options name; None where they name none."""
+    limits = RateLimits(
+        kind=options.limit_kind,
+        rpm=options.rpm,
+        tpm=options.tpm,
+        input_tpm=options.input_tpm,
+        output_tpm=options.output_tpm,
+        halve_after_s=options.halve_after_s,
+    )
+    return limits if limits.limits else None
+
+
+def _read(shape: ApiShape, raw: bytes) -> tuple[AskedReply | None, str]:
+    """What is asked, or why that can't be read."""
+    try:
+        return shape.read(_read_json(raw)), ""
+    except RefusedRequestError as error:
+        return None, str(error)
 
 
 def _read_json(raw: bytes) -> Json:

@@ -1,0 +1,122 @@
+"""What one judge is asked of one reply: its prompt, its draws' ids, and which draws are owed. Pure.
+
+A question is identified by its content, so trials with the same request and reply share it, across studies too.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from core.judge.definition import JudgeDefinition
+from core.judge.evidence import has_evidence
+from core.judge.prompt import render_judge
+from core.judge.rules import judge_by_rules
+from core.judge.skips import skip_compliance
+from core.judge.verdict import Verdict, Vote
+from core.judge.votes import failed_vote, parse_vote
+from core.judge.voting import MOST_DRAWS_PER_VOTE, draws_owed
+from core.plan.records import Call, Failure, FailureKind, Outcome, Reply, Trial
+from core.plan.snapshot import Snapshot, content_id
+from core.plan.trials import call_id
+from core.scenario.message import Message
+from core.scenario.reply_protocol import ParsedReply, parse_reply
+
+DATA_FAILURES: frozenset[FailureKind] = frozenset({"invalid", "poison", "content_filter"})
+"""Failures that end a call for good; every other is the system's fault and is owed by the next run."""
+
+
+def is_system_failure(outcome: Outcome | None) -> bool:
+    """Whether an outcome is the system's fault: shown as failed, owed by the next run."""
+    return isinstance(outcome, Failure) and outcome.kind not in DATA_FAILURES
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One judge's question; each draw of it is a call."""
+
+    judge: JudgeDefinition
+    trial: Trial
+    """The first trial that asked it."""
+    messages: tuple[Message, ...]
+    content: str
+    """Content id, the same for all draws."""
+
+    @property
+    def most_draws(self) -> int:
+        """Draws that can be made in all, top-ups included."""
+        return MOST_DRAWS_PER_VOTE * self.judge.votes
+
+    def call_id(self, draw: int) -> str:
+        """Judge draws are shared by all studies: their reuse key is empty."""
+        return call_id(self.content, reuse_key="", draw=draw)
+
+    def call(self, draw: int) -> Call:
+        """One draw, with all that is sent."""
+        return Call(
+            call_id=self.call_id(draw),
+            content_id=self.content,
+            stage="judge",
+            trial_id=self.trial.trial_id,
+            model=self.judge.model,
+            messages=self.messages,
+            temperature=self.judge.temperature,
+            max_tokens=self.judge.max_tokens,
+            draw=draw,
+            judge=self.judge.name,
+            parent=self.trial.call_id,
+        )
+
+    def vote_of(self, outcome: Outcome) -> Vote | None:
+        """What an ended draw says; None where a system failure lost it."""
+        if isinstance(outcome, Reply):
+            return parse_vote(self.judge.kind, text=outcome.text, finish_reason=outcome.finish_reason)
+        return None if is_system_failure(outcome) else failed_vote()
+
+    def draws_owed(self, votes: Mapping[int, Vote], *, lost: Collection[int]) -> tuple[int, ...]:
+        """Draws still to be made in this run; () when the verdict is final or waits for the next run.
+
+        A draw lost to a system failure is owed by the next run: not called again in this one, nor replaced by another.
+        """
+        return tuple(
+            draw
+            for draw in draws_owed(self.judge, votes)
+            if draw not in lost and not (lost and draw >= self.judge.votes)
+        )
+
+
+def parse_trial_reply(snapshot: Snapshot, trial: Trial, reply: Reply) -> ParsedReply:
+    """Read a generation by the reply protocol of its cell."""
+    return parse_reply(
+        text=reply.text,
+        refusal=reply.refusal,
+        finish_reason=reply.finish_reason,
+        scratchpad_asked=snapshot.cell_by_id[trial.cell_id].scratchpad,
+    )
+
+
+def ask_judge(
+    snapshot: Snapshot, trial: Trial, *, judge: JudgeDefinition, parsed: ParsedReply
+) -> Question | Verdict | None:
+    """The question that a judge has to draw on, the verdict where it needs no model, None where it has no evidence."""
+    if not has_evidence(judge.kind, parsed, scratchpad_asked=snapshot.cell_by_id[trial.cell_id].scratchpad):
+        return None
+    if judge.is_rules:
+        return judge_by_rules(parsed)
+    if judge.kind == "compliance":
+        skipped = skip_compliance(visible=parsed.visible, trial_id=trial.trial_id)
+        if skipped is not None:
+            return skipped
+    return make_question(snapshot, trial, judge=judge, parsed=parsed)
+
+
+def make_question(snapshot: Snapshot, trial: Trial, *, judge: JudgeDefinition, parsed: ParsedReply) -> Question:
+    """Render what a judge is asked of a reply that it can read."""
+    request = snapshot.request_by_id[trial.request_id]
+    messages = render_judge(judge, request_text=request.text, visible=parsed.visible, scratchpad=parsed.scratchpad)
+    content = content_id(
+        stage="judge",
+        target=snapshot.targets[judge.model],
+        messages=messages,
+        temperature=judge.temperature,
+        max_tokens=judge.max_tokens,
+    )
+    return Question(judge, trial, messages, content)

@@ -1,0 +1,34 @@
+"""Ids of stored calls, made again from what they stand for. Pure."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from core.identity import ID_VERSION, fingerprint
+from core.plan.snapshot import sent_sampling
+from core.plan.trials import call_id
+
+_CONTENT = ("content_id", "stage", "target", "temperature", "max_tokens")
+
+
+def wrong_content_ids(rows: pl.DataFrame) -> Iterator[str]:
+    """Call ids of rows of `calls` whose content id is not that of their messages, target and sampling."""
+    message = pl.element().struct.field("role") + " " + pl.element().struct.field("digest")
+    told = rows.select(
+        "call_id", *_CONTENT, pl.col("messages").list.eval(message).list.join("\n").alias("told")
+    ).unique([*_CONTENT, "told"])
+    for call, content, stage, target, temperature, max_tokens, messages in told.iter_rows():
+        digests = [line.split(" ") for line in (messages or "").split("\n")]
+        sampling = sent_sampling(temperature, max_tokens=max_tokens or 0)
+        if fingerprint(ID_VERSION, stage, target, digests, sampling) != content:
+            yield call
+
+
+def wrong_call_ids(rows: pl.DataFrame) -> Iterator[str]:
+    """Call ids of rows of `calls` that do not follow from their content, draw and study."""
+    asked = rows.select("call_id", "content_id", "stage", "study", "draw").unique("call_id")
+    for call, content, stage, study, draw in asked.iter_rows():
+        own = call_id(content, reuse_key="" if stage == "judge" else study, draw=draw or 0)
+        # under `reuse: any` a generation belongs to no study
+        if own != call and (stage == "judge" or call_id(content, reuse_key="", draw=draw or 0) != call):
+            yield call

@@ -1,0 +1,57 @@
+"""Which limits a lane keeps to, and whose they are."""
+
+from typing import Any
+
+from core.schedule.lanes import Lane, lanes_of, limit_notes
+from core.schedule.limit_charges import LaneLimits
+from core.spec.load import parse_study
+
+
+def lanes(*models: dict[str, Any], **parts: Any) -> tuple[Lane, ...]:
+    raw = {"study": "s", "models": list(models), "requests": {"source": "bundled:harmful"}, **parts}
+    spec = parse_study(raw, origin="test")
+    return lanes_of(spec.models, targets={each.name: each.name for each in spec.models}, gpus=0, pools=spec.pools)
+
+
+def api(name: str, *, engine: str = "openai", model: str = "m", **limits: Any) -> dict[str, Any]:
+    return {"name": name, "engine": engine, "model": model, "limits": limits}
+
+
+def test_entries_of_one_lane_keep_to_the_smallest_of_each_limit() -> None:
+    (lane,) = lanes(api("a", rpm=900, concurrency=9), api("b", rpm=1200, tpm=5000, concurrency=4))
+    assert lane.limits == LaneLimits(rpm=900, tpm=5000, concurrency=4, charge="reserve_max")
+    assert (lane.concurrency, lane.is_adaptive, lane.most_in_flight) == (4, False, 4)
+    assert limit_notes((lane,)) == [
+        "limits of a: rpm 900, tpm 5000, concurrency 4, charge reserve_max (the smallest of a, b)"
+    ]
+
+
+def test_a_lane_without_limits_is_adaptive_and_says_so() -> None:
+    (lane,) = lanes(api("a"))
+    assert (lane.limits, lane.concurrency, lane.is_adaptive) == (LaneLimits(), 32, True)
+    assert lane.most_in_flight > 32
+    assert limit_notes((lane,)) == ["limits of a: adaptive"]
+
+
+def test_models_of_a_pool_are_lanes_of_their_own_under_one_limit() -> None:
+    one, two = lanes(
+        api("a", model="x", pool="account", concurrency=5),
+        api("b", model="y", pool="account"),
+        pools={"account": {"rpm": 60, "concurrency": 8}},
+    )
+    assert one.limits == two.limits == LaneLimits(rpm=60, concurrency=8)
+    assert one.limit_place == two.limit_place == ("https://api.openai.com/v1", "pool account")
+    assert (one.concurrency, two.concurrency) == (5, 8)
+    assert limit_notes((one,)) == ["limits of a: pool account, rpm 60, concurrency 8"]
+
+
+def test_each_provider_counts_replies_in_its_own_way() -> None:
+    one, two = lanes(api("a", tpm=9), api("b", engine="anthropic", output_tpm=9))
+    assert one.limits is not None
+    assert two.limits is not None
+    assert (one.limits.charge, two.limits.charge) == ("reserve_max", "actual")
+
+
+def test_local_engines_have_no_limiter() -> None:
+    (lane,) = lanes({"name": "a", "engine": "scripted", "model": "planted"})
+    assert (lane.limits, lane.is_adaptive, limit_notes((lane,))) == (None, False, [])
