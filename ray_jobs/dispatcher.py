@@ -91,6 +91,8 @@ class Dispatcher:
         self._metrics_due = 0.0
         self._is_draining = False
         self._is_paused = False
+        self._gone: set[str] = set()
+        """Actors that have given back: a pull of theirs may still wait here, and must not be answered with calls."""
         self._looking_up: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 
@@ -99,8 +101,9 @@ class Dispatcher:
         deadline = time.monotonic() + PULL_WAIT_S
         while True:
             now = time.monotonic()
-            leased = [] if self._is_halted else self._sweep.lease(lane, room=room, owner=owner, now=now)
-            leased = await self._claim(leased)
+            is_idle = self._is_halted or owner in self._gone
+            leased = [] if is_idle else self._sweep.lease(lane, room=room, owner=owner, now=now)
+            leased = await self._claim(leased, owner=owner)
             if leased or self._is_draining or self._sweep.is_over or now >= deadline:
                 await self._announce(leased, lane=lane)
                 is_over = self._is_draining or self._sweep.is_over
@@ -132,6 +135,7 @@ class Dispatcher:
 
         Flush the journal first: what the actor had sent it counts, though the actor never came to say so here.
         """
+        self._gone.add(owner)
         held = [attempt.call.call_id for attempt in self._sweep.held_by(owner)]
         stored = owed_again(self._workspace.outcomes_of(held), retry_failed=self._retry_failed)
         for outcome in stored.values():
@@ -203,13 +207,15 @@ class Dispatcher:
         if rows:
             await self._journal.append.remote(rows, {})
 
-    async def _claim(self, leased: list[Attempt]) -> list[Attempt]:
+    async def _claim(self, leased: list[Attempt], *, owner: str) -> list[Attempt]:
         """Without the judge draws that another study's run on this cluster makes or has just stored."""
         shared = [each for each in leased if each.call.stage == "judge"]
         if not shared:
             return leased
         ids = [each.call.call_id for each in shared]
         claims = dict(zip(ids, await self._journal.claim.remote(self._labels.run_id, ids), strict=True))
+        if owner in self._gone:  # died meanwhile: they are given back already
+            return []
         stored = [call_id for call_id, claim in claims.items() if claim == "stored"]
         if stored:
             for outcome in (await asyncio.to_thread(self._workspace.outcomes_of, stored)).values():
