@@ -15,7 +15,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return undisturbed(tmp_path_factory.mktemp("undisturbed"), requests=20)
 
 
-@pytest.mark.parametrize("component", sorted(set(TITLES) - {"client"}))  # an actor is replaced: test_run_faults
+@pytest.mark.parametrize("component", sorted(TITLES))
 def test_a_killed_process_loses_nothing(component: str, reference: Path, tmp_path: Path) -> None:
     result = play(component, seed=7, folder=tmp_path, reference=reference, requests=20)
     assert result.problems == ()
