@@ -92,17 +92,39 @@ def may_be_billed(status: int) -> bool:
 
 def retry_after_s(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
     """Seconds until the provider wants to be asked again: retry-after-ms, else retry-after (seconds or a date)."""
-    milliseconds = _number(headers.get("retry-after-ms"))
+    milliseconds = number_of(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
     written = headers.get("retry-after")
-    seconds = _number(written)
+    seconds = number_of(written)
     if seconds is not None or written is None:
         return seconds
+    moment = read_date(written)
+    return None if moment is None else seconds_until(moment, now=now or read_date(headers.get("date")))
+
+
+def read_date(text: str | None) -> datetime | None:
+    """An HTTP date, such as an answer's own `Date`; None where it is not there or is none.
+
+    A provider's moments are moments of its clock: they are compared with its `Date`, because ours may be wrong.
+    """
     try:
-        moment = parsedate_to_datetime(written)
+        return parsedate_to_datetime(text) if text else None
     except ValueError:
         return None
+
+
+def number_of(text: str | None) -> float | None:
+    """A header's number; None where it is not there, is negative or is no number."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None
+
+
+def seconds_until(moment: datetime, *, now: datetime | None = None) -> float:
+    """From `now` to a moment in a header, which is UTC where it names no zone; 0 where it has passed."""
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
 
@@ -138,11 +160,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if 0 <= number < float("inf") else None

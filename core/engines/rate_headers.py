@@ -2,13 +2,15 @@
 
 OpenAI: `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, the reset a duration such as `6m0s` or `120ms`.
 Anthropic: `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}`, the reset an
-RFC 3339 time. `retry-after` and `retry-after-ms` are read by `core.engines.api_failures.retry_after_s`.
+RFC 3339 time, read by the answer's own `Date`. `retry-after` and `retry-after-ms` are read by
+`core.engines.api_failures.retry_after_s`.
 """
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
+from core.engines.api_failures import number_of, read_date, seconds_until
 from core.schedule.limit_charges import Dimension
 from core.schedule.limit_views import LimitView
 
@@ -30,6 +32,8 @@ def limit_views(headers: Iterable[tuple[str, str]], *, now: datetime | None = No
     written: dict[str, dict[str, str]] = {}
     for name, value in headers:
         lower = name.lower()
+        if lower == "date":
+            now = now or read_date(value)
         if lower.startswith(OPENAI_PREFIX):
             field, _, what = lower.removeprefix(OPENAI_PREFIX).partition("-")
         elif lower.startswith(ANTHROPIC_PREFIX):
@@ -50,7 +54,7 @@ def read_duration_s(text: str) -> float | None:
     parts = _DURATION.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return float(sum(float(number) * _UNIT_S[unit] for number, unit in parts))
-    return _number(text)
+    return number_of(text)
 
 
 def read_reset_s(text: str, *, now: datetime | None = None) -> float | None:
@@ -62,23 +66,16 @@ def read_reset_s(text: str, *, now: datetime | None = None) -> float | None:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    return seconds_until(moment, now=now)
 
 
 def _view(dimension: Dimension, fields: dict[str, str], *, now: datetime | None) -> LimitView | None:
-    limit, remaining = _number(fields.get("limit", "")), _number(fields.get("remaining", ""))
+    limit, remaining = number_of(fields.get("limit")), number_of(fields.get("remaining"))
     if limit is None or remaining is None or limit <= 0:
         return None
     reset_s = read_reset_s(fields["reset"], now=now) if "reset" in fields else None
-    if dimension == "requests" and reset_s is not None and reset_s > LONGEST_MINUTE_RESET_S:
+    # told by a duration only: a time of day is as far away as a clock is wrong
+    lasts_s = read_duration_s(fields["reset"]) if "reset" in fields else None
+    if dimension == "requests" and lasts_s is not None and lasts_s > LONGEST_MINUTE_RESET_S:
         dimension = "day"
     return LimitView(dimension, limit=limit, remaining=remaining, reset_s=reset_s)
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if 0 <= number < float("inf") else None

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from core.engines.bundled_model import prepare_bundled_model
 from core.engines.engine import EngineFacts, EngineOrder
 from core.errors import EngineError
-from core.plan.records import Call, Failure, Outcome, Reply, Usage
+from core.plan.records import Call, Failure, FailureKind, Outcome, Reply, Usage
 
 CPU_MEMORY_SHARE = 0.4
 """vLLM compares this share with one NUMA node's memory, not the machine's: its own 0.92 fails on small machines."""
@@ -107,8 +107,8 @@ class VllmEngine:
 
         is_dead = isinstance(error, EngineDeadError) or self._engine.errored
         is_refused = isinstance(error, (ValueError, TypeError))
-        kind = "engine_dead" if is_dead else "invalid" if is_refused else "transient"
-        return Failure(call.call_id, kind, f"{type(error).__name__}: {error}", attempts=attempt)  # type: ignore[arg-type]
+        kind: FailureKind = "engine_dead" if is_dead else "invalid" if is_refused else "transient"
+        return Failure(call.call_id, kind, f"{type(error).__name__}: {error}", attempts=attempt)
 
 
 def vllm_arguments(source: str, engine_args: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Headers as both providers send them: shapes recorded from their documentation and answers, numbers made up."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.engines.api_failures import retry_after_s
 from core.engines.rate_headers import limit_views, read_duration_s, read_reset_s
 from core.schedule.limit_views import LimitView
 
@@ -115,3 +116,18 @@ def test_durations(text, seconds):
 def test_a_reset_may_be_a_time_of_day_with_or_without_a_zone():
     assert [read_reset_s(text, now=NOW) for text in ("2026-11-24T02:31:00Z", "2026-11-24T02:30:30+00:00")] == [60, 30]
     assert read_reset_s("2026-11-24T02:29:00", now=NOW) == 0
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_of_ours_that_is_an_hour_wrong_changes_nothing_that_a_provider_says(monkeypatch, hours):
+    class OurClock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return NOW + timedelta(hours=hours)
+
+    monkeypatch.setattr("core.engines.api_failures.datetime", OurClock)
+    dated = {**ANTHROPIC, "date": "Tue, 24 Nov 2026 02:30:00 GMT"}
+    assert set(limit_views(dated.items())) == views(ANTHROPIC)
+    # without a date the moment of the reset is wrong, but a limit of a minute is not taken for one of a day
+    assert {view.dimension for view in limit_views(ANTHROPIC.items())} == {"requests", "input", "output"}
+    assert retry_after_s({"retry-after": "Tue, 24 Nov 2026 02:30:30 GMT", "date": dated["date"]}) == 30.0

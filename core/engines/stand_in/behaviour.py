@@ -1,6 +1,6 @@
 """A behaviour: a data file that says what a scripted engine or the stand-in server answers, at which planted rates.
 
-Loading is the only I/O. What decides an answer is in `Behaviour.digest`; name, description and latency are not.
+Loading is the only I/O. What decides an answer is in `Behaviour.digest`; name, description and times are not.
 """
 
 from collections.abc import Mapping
@@ -91,7 +91,9 @@ class PlantedFaults(FrozenPart):
     overloaded: Rate = 0.0
     """529 in Anthropic's shape, 503 in OpenAI's."""
     hang: Rate = 0.0
-    """The request is taken and never answered."""
+    """The request is taken and not answered."""
+    hang_s: float | None = Field(default=None, gt=0)
+    """How long until the connection of such a request is closed; null: never."""
     drop: Rate = 0.0
     """The connection is closed without an answer."""
     cut_json: Rate = 0.0
@@ -162,7 +164,9 @@ class Behaviour(BehaviourContent):
     @cached_property
     def digest(self) -> str:
         """Identity of everything that decides an answer."""
-        content = self.model_dump(mode="json", exclude={"name", "about", "latency_ms"})
+        content = self.model_dump(
+            mode="json", exclude={"name": True, "about": True, "latency_ms": True, "faults": {"hang_s"}}
+        )
         return fingerprint("behaviour", BEHAVIOUR_VERSION, content)
 
 

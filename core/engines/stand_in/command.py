@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import psutil
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Every field of `StandInOptions` has its flag; `start_stand_in` writes them."""
     parser = argparse.ArgumentParser(
         prog="python -m core.engines.stand_in",
         description="A local server that answers the OpenAI and Anthropic APIs with scripted, simulated replies.",
@@ -52,9 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output-tpm", type=_positive, help="reply tokens per minute, counted when written")
     parser.add_argument("--limit-kind", choices=sorted(METERS), default="bucket", help="how the limits count")
     parser.add_argument("--halve-after-s", type=float, help="halve all limits so long after the first request")
-    parser.add_argument("--no-limit-headers", action="store_true", help="do not tell of the limits in headers")
+    parser.add_argument(
+        "--no-limit-headers", dest="limit_headers", action="store_false", help="do not tell of the limits in headers"
+    )
     parser.add_argument("--latency-ms", type=float, help="in place of the behaviour's latency")
     parser.add_argument("--accept-key", help="the one key that is accepted; others are answered 401")
+    parser.add_argument("--busy-s", type=float, help="answer 429 to all for so long, and ask for that time")
+    parser.add_argument(
+        "--no-attempt-faults", dest="attempt_faults", action="store_false", help="play no fault that a retry gets past"
+    )
     parser.add_argument("--parent-pid", type=int, help="end when the process of this id is gone")
     return parser
 
@@ -70,17 +78,7 @@ async def _serve(behaviour: Behaviour, options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    extras = StandInOptions(
-        rpm=options.rpm,
-        tpm=options.tpm,
-        input_tpm=options.input_tpm,
-        output_tpm=options.output_tpm,
-        limit_kind=options.limit_kind,
-        halve_after_s=options.halve_after_s,
-        limit_headers=not options.no_limit_headers,
-        latency_ms=options.latency_ms,
-        accept_key=options.accept_key,
-    )
+    extras = StandInOptions(**{each.name: getattr(options, each.name) for each in fields(StandInOptions)})
     async with StandInServer(behaviour, extras, port=options.port) as server, asyncio.TaskGroup() as tasks:
         _announce(server, options.port_file)
         watch = tasks.create_task(_watch_parent(options.parent_pid, stop))

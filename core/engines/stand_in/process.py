@@ -1,4 +1,4 @@
-"""Starts the stand-in server as a process of its own that ends with the process that started it."""
+"""Starts the stand-in server as a process of its own that ends with the process that started it; reads its counts."""
 
 import json
 import os
@@ -6,14 +6,18 @@ import select
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from core.engines.stand_in.server import StandInOptions
+from core.engines.stand_in.api_shape import Json
+from core.engines.stand_in.server import LOOPBACK, StandInOptions
 from core.errors import EngineError, SpecError
 
 START_TIMEOUT_S = 60.0
+COUNTS_TIMEOUT_S = 30.0
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -56,18 +60,7 @@ def start_stand_in(
     options = options or StandInOptions()
     command = [sys.executable, "-m", "core.engines.stand_in", "--behaviour", _absolute(behaviour), "--port", str(port)]
     command += ["--parent-pid", str(parent_pid or os.getpid())]
-    for flag, value in (
-        ("--rpm", options.rpm),
-        ("--tpm", options.tpm),
-        ("--input-tpm", options.input_tpm),
-        ("--output-tpm", options.output_tpm),
-        ("--limit-kind", options.limit_kind),
-        ("--halve-after-s", options.halve_after_s),
-        ("--latency-ms", options.latency_ms),
-        ("--accept-key", options.accept_key),
-    ):
-        command += [] if value is None else [flag, str(value)]
-    command += [] if options.limit_headers else ["--no-limit-headers"]
+    command += _flags(options)
     with tempfile.TemporaryFile(mode="w+", encoding="utf-8") as complaints:
         # A session of its own: Ctrl-C at the driver must not take the server away before the driver has drained.
         # Its errors go to a file: nobody reads a pipe while the server runs, and a full one would stop it.
@@ -83,6 +76,23 @@ def start_stand_in(
         complaints.seek(0)
         reason = complaints.read().strip() or f"it said nothing within {START_TIMEOUT_S:.0f} s"
     raise (SpecError if process.returncode == 2 else EngineError)(f"the stand-in server did not start: {reason}")
+
+
+def _flags(options: StandInOptions) -> Iterator[str]:
+    for each in fields(options):
+        name, value = each.name.replace("_", "-"), getattr(options, each.name)
+        if value is False:
+            yield f"--no-{name}"
+        elif value is not None and value is not True:
+            yield from (f"--{name}", str(value))
+
+
+def counts_at(port: int) -> Json:
+    """What the stand-in at a port of this machine has counted."""
+    address = f"http://{LOOPBACK}:{port}/_stand_in/counts"
+    with urllib.request.urlopen(address, timeout=COUNTS_TIMEOUT_S) as response:
+        counts: Json = json.load(response)
+    return counts
 
 
 def _first_line(process: "subprocess.Popen[str]") -> str:

@@ -5,6 +5,7 @@ answer carries `X-Afgap-Stand-In: <digest>`.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from core.engines.stand_in.drawing import uniform
 from core.engines.stand_in.headers import REQUEST_ID_HEADER, STAND_IN_HEADER
 from core.engines.stand_in.openai_shape import OpenAIShape
 from core.engines.stand_in.rate_limit import LimitKind, RateLimits, RequestCost
-from core.engines.stand_in.scripting import ScriptedReply, scripted_fault, scripted_reply
+from core.engines.stand_in.scripting import AttemptFault, ScriptedReply, scripted_fault, scripted_reply
 from core.engines.stand_in.tokens import cacheable_tokens, estimate_tokens, prompt_tokens
 from core.engines.stand_in.traffic import Traffic
 from core.identity import text_digest
@@ -53,6 +54,10 @@ class StandInOptions:
     """In place of the behaviour's latency."""
     accept_key: str | None = None
     """The one key that is accepted; None: any, also none."""
+    busy_s: float | None = None
+    """For so long from the first request on all are answered 429, with this as the time to wait; None: never."""
+    attempt_faults: bool = True
+    """Whether the behaviour's faults of single attempts are played; without them every reply is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class StandInServer:
         latency_ms = self._options.latency_ms
         self._latency_s = (behaviour.latency_ms if latency_ms is None else latency_ms) / 1000
         self._arrivals = Arrivals()
+        self._under_way = 0
+        self._busy_until_s: float | None = None
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
@@ -118,8 +125,9 @@ class StandInServer:
         await self.close()
 
     def counts(self) -> Json:
-        """What GET /_stand_in/counts answers; `by_second` of a limited server only."""
-        return self._arrivals.counts() | ({"by_second": self._traffic.by_second()} if self._limits else {})
+        """What GET /_stand_in/counts answers; `under_way` of one with a latency, `by_second` of a limited one only."""
+        counts = self._arrivals.counts() | {"under_way": self._under_way}
+        return counts | ({"by_second": self._traffic.by_second()} if self._limits else {})
 
     async def _stamp(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers[STAND_IN_HEADER] = self.behaviour.digest
@@ -137,13 +145,16 @@ class StandInServer:
             return self._refuse(shape, request_id, cause="auth", message="this key is not accepted")
         asked, problem = _read(shape, raw)
         headers: dict[str, str] = {}
+        if self._options.busy_s is not None and self._is_busy(self._options.busy_s):
+            headers = shape.retry_headers(self._options.busy_s)
+            return self._refuse(shape, request_id, cause="rate_limit", message="too many requests", headers=headers)
         if self._limits is not None:
             headers, is_admitted = self._admit(self._limits, asked, request_id, shape=shape)
             if not is_admitted:
                 return self._refuse(shape, request_id, cause="rate_limit", message="too many requests", headers=headers)
         if asked is None:
             return self._refuse(shape, request_id, cause="invalid", message=problem, headers=headers)
-        fault = scripted_fault(self.behaviour, call_id=request_id.call_id, attempt=request_id.attempt)
+        fault = self._attempt_fault(request_id)
         if fault == "hang" or fault == "drop":
             return await self._lose(request, request_id, hangs=fault == "hang")
         if fault is not None and fault != "cut_json":
@@ -151,8 +162,22 @@ class StandInServer:
                 headers |= shape.retry_headers(self.behaviour.faults.retry_after_s)
             return self._refuse(shape, request_id, cause=fault, message=f"simulated fault: {fault}", headers=headers)
         if self._latency_s:
-            await asyncio.sleep(self._latency_s)
+            self._under_way += 1
+            try:
+                await asyncio.sleep(self._latency_s)
+            finally:
+                self._under_way -= 1
         return self._reply(shape, asked, request_id, headers=headers, is_cut=fault == "cut_json")
+
+    def _is_busy(self, busy_s: float) -> bool:
+        if self._busy_until_s is None:
+            self._busy_until_s = time.monotonic() + busy_s
+        return time.monotonic() < self._busy_until_s
+
+    def _attempt_fault(self, request_id: RequestId) -> AttemptFault | None:
+        if not self._options.attempt_faults:
+            return None
+        return scripted_fault(self.behaviour, call_id=request_id.call_id, attempt=request_id.attempt)
 
     def _admit(
         self, limits: RateLimits, asked: AskedReply | None, request_id: RequestId, *, shape: ApiShape
@@ -213,10 +238,12 @@ class StandInServer:
         )
 
     async def _lose(self, request: web.Request, request_id: RequestId, *, hangs: bool) -> web.StreamResponse:
-        """Close the connection without an answer: at once, or when the client or the server ends."""
+        """Close the connection without an answer: at once, or after the behaviour's time, or with client or server."""
         self._arrivals.answered(request_id.call_id, kind="hang" if hangs else "drop")
         if hangs:
-            await self._closing.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.behaviour.faults.hang_s):
+                    await self._closing.wait()
         if request.transport is not None:
             request.transport.abort()
         return web.Response(status=500)

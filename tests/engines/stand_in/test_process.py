@@ -5,12 +5,13 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from core.engines.stand_in.behaviour import load_behaviour
-from core.engines.stand_in.process import start_stand_in
+from core.engines.stand_in.process import counts_at, start_stand_in
 from core.engines.stand_in.server import StandInOptions
 from core.errors import SpecError
 
@@ -26,6 +27,17 @@ def test_it_answers_until_it_is_stopped():
     assert server.process.returncode == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{server.openai_url}/models")
+
+
+def test_every_option_reaches_the_process_and_its_counts_come_back():
+    options = StandInOptions(
+        rpm=600, tpm=9000, input_tpm=8000, output_tpm=7000, limit_kind="sliding", halve_after_s=9.0,
+        limit_headers=False, latency_ms=0.0, accept_key="k", busy_s=1.0, attempt_faults=False,
+    )  # fmt: skip
+    assert all(getattr(options, each.name) != each.default for each in fields(options))
+    with start_stand_in("planted", options) as server:
+        counts = counts_at(server.port)
+    assert (counts["total"], counts["by_second"]) == (0, [])  # by second: of a limited server only
 
 
 def test_it_takes_a_behaviour_file_from_where_we_are(tmp_path, monkeypatch):
