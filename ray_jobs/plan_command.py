@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -10,8 +10,9 @@ import click
 from core.plan.estimate import StageEstimate, estimate
 from core.scenario.prompt import render_messages
 from core.schedule.lanes import limit_notes
+from core.store.reuse import ArmReuse, reuse_of_arms
 from core.store.workspace import Workspace
-from ray_jobs.preparation import Prepared, check_contexts, prepare, unknown_prices
+from ray_jobs.preparation import Prepared, check_contexts, prepare, reconcile, unknown_prices
 from tracking.terminal import console, print_plan
 
 
@@ -22,6 +23,8 @@ def plan_study(
     held = Workspace(workspace)
     prepared = prepare(study, workspace=held, overrides=overrides)
     warnings = check_contexts(prepared)
+    reconciled = reconcile(prepared, workspace=held, upgrade=True)
+    prepared = replace(prepared, snapshot=reconciled.snapshot)
     requests = min(limit or len(prepared.snapshot.requests), len(prepared.snapshot.requests))
     rows = estimate(
         prepared.snapshot,
@@ -30,12 +33,16 @@ def plan_study(
         speeds=prepared.speeds(gpus=0),
         requests=requests,
     )
+    arms = reuse_of_arms(prepared.snapshot, held, requests=requests)
     notes = [*_notes(prepared), *limit_notes(prepared.lanes(gpus=0)), *(f"warning: {warning}" for warning in warnings)]
+    notes += [*reconciled.notes, *_reuse_notes(arms)]
     stored = _stored_generations(prepared, workspace=held)
     if stored:
         notes.append(f"{stored} of {len(prepared.snapshot.trials)} generations are stored and will not be called again")
     if as_json:
-        click.echo(json.dumps(_facts(prepared, rows=rows, notes=notes, requests=requests, stored=stored), indent=1))
+        click.echo(
+            json.dumps(_facts(prepared, rows=rows, notes=notes, requests=requests, stored=stored, arms=arms), indent=1)
+        )
         return 0
     out = console()
     snapshot = prepared.snapshot
@@ -68,6 +75,16 @@ def _notes(prepared: Prepared) -> list[str]:
     return notes
 
 
+def _reuse_notes(arms: Sequence[ArmReuse]) -> list[str]:
+    if not any(arm.stored for arm in arms):
+        return []
+    return [
+        f"{arm.scenario}/{arm.condition}: {arm.stored} of {arm.stored + arm.new} generations are stored, "
+        f"{arm.reused} of them by other studies; {arm.new} to make"
+        for arm in arms
+    ]
+
+
 def _stored_generations(prepared: Prepared, *, workspace: Workspace) -> int:
     if not workspace.exists:
         return 0
@@ -76,7 +93,13 @@ def _stored_generations(prepared: Prepared, *, workspace: Workspace) -> int:
 
 
 def _facts(
-    prepared: Prepared, *, rows: Sequence[StageEstimate], notes: Sequence[str], requests: int, stored: int
+    prepared: Prepared,
+    *,
+    rows: Sequence[StageEstimate],
+    notes: Sequence[str],
+    requests: int,
+    stored: int,
+    arms: Sequence[ArmReuse],
 ) -> dict[str, object]:
     snapshot = prepared.snapshot
     return {
@@ -87,6 +110,7 @@ def _facts(
         "requests": requests,
         "trials": len(snapshot.trials) // len(snapshot.requests) * requests,
         "stored_generations": stored,
+        "reuse": [asdict(arm) for arm in arms],
         "stages": [asdict(row) for row in rows],
         "calls": sum(row.calls for row in rows),
         "usd": sum(row.usd or 0.0 for row in rows),

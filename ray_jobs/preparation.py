@@ -21,6 +21,7 @@ from core.spec.load import load_study
 from core.spec.prices import ModelFacts, model_facts
 from core.spec.study import ModelSpec, StudySpec
 from core.spec.weights import locate_weights
+from core.store.reuse import with_reuse
 from core.store.workspace import Workspace
 
 
@@ -96,24 +97,50 @@ def behaviour_digests(spec: StudySpec) -> dict[str, str]:
     return {label: load_behaviour(behaviour).digest for label, behaviour in named.items() if behaviour is not None}
 
 
-def reconcile(prepared: Prepared, *, workspace: Workspace, upgrade: bool) -> Snapshot | None:
-    """The stored snapshot that this run goes on with; None where a new one is to be written.
+@dataclass(frozen=True)
+class Reconciled:
+    """A study and what the workspace holds of it, brought together."""
+
+    snapshot: Snapshot
+    """What is run: the stored one, or one that is yet to be stored."""
+    is_new: bool
+    """It is yet to be stored."""
+    notes: tuple[str, ...]
+    """What the user should know of reuse."""
+
+
+def reconcile(prepared: Prepared, *, workspace: Workspace, upgrade: bool) -> Reconciled:
+    """The snapshot that a run goes on with; for a new one it is decided here which stored generations it reuses.
 
     WorkspaceError with the differences where the study has changed since and `upgrade` is not given.
     """
     stored = workspace.snapshot(prepared.spec.study)
-    if stored is None:
-        return None
-    changed = differences(stored, prepared.snapshot)
-    if not changed:
-        return stored
-    if upgrade:
-        return None
-    shown = "\n".join(f"  {line}" for line in changed[:12])
-    raise WorkspaceError(
-        f"{workspace.folder}: the study {prepared.spec.study!r} was begun there with other content:\n{shown}\n"
-        "undo the change, rename the study, or go on with --upgrade (unchanged calls are kept)"
+    changed = [] if stored is None else differences(stored, prepared.snapshot)
+    if changed and not upgrade:
+        shown = "\n".join(f"  {line}" for line in changed[:12])
+        raise WorkspaceError(
+            f"{workspace.folder}: the study {prepared.spec.study!r} was begun there with other content:\n{shown}\n"
+            "undo the change, rename the study, or go on with --upgrade (unchanged calls are kept)"
+        )
+    notes = [] if stored is None else _reuse_notes(stored.spec, prepared.spec)
+    if stored is not None and not changed:
+        return Reconciled(stored, False, tuple(notes))
+    snapshot = with_reuse(prepared.snapshot, workspace, previous=stored)
+    if snapshot.trials.borrowing:
+        notes.append(f"{snapshot.trials.borrowing} of {len(snapshot.trials)} generations are those of other studies")
+    return Reconciled(snapshot, True, tuple(notes))
+
+
+def _reuse_notes(before: StudySpec, now: StudySpec) -> list[str]:
+    was, given = (
+        f"{spec.reuse} within {spec.reuse_window}" if spec.reuse == "pair" else spec.reuse for spec in (before, now)
     )
+    if was == given:
+        return []
+    return [
+        f"reuse: {given} has no effect on trials that are stored: theirs was decided when they were ({was}); "
+        "another study name or salt.generate draws anew"
+    ]
 
 
 def check_contexts(prepared: Prepared) -> list[str]:

@@ -7,7 +7,7 @@ from core.judge.definition import judge_definitions
 from core.plan.records import Call, Trial
 from core.plan.snapshot import Snapshot, content_id, make_trials
 from core.plan.targets import model_flags, target_digest
-from core.plan.trials import packed
+from core.plan.trials import SHARED, packed
 from core.scenario.cell import Cell, expand_grid
 from core.scenario.message import Message
 from core.scenario.prompt import check_cells, render_messages, scenario_digests
@@ -20,6 +20,7 @@ def build_snapshot(
 ) -> Snapshot:
     """Resolve a study. `folder` is where relative request paths start; `behaviours` maps the label of each
     scripted or stand-in entry to its behaviour's digest; `requests`: those of a stored study, whose file may be gone.
+    Its trials use no stored generation of another study yet: see core/plan/reuse.py.
 
     SpecError, RequestSetError or TemplateError where something that the study names is not there or is wrong.
     """
@@ -44,7 +45,7 @@ def build_snapshot(
             cells=cells,
             requests=requests,
             ids=packed(_contents(spec, cells=cells, requests=requests, targets=targets)),
-            reuse_key=spec.study,
+            reuse_key=SHARED if spec.reuse == "any" else spec.study,
         ),
     )
 

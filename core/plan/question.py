@@ -16,7 +16,7 @@ from core.judge.votes import failed_vote, parse_vote
 from core.judge.voting import MOST_DRAWS_PER_VOTE, draws_owed
 from core.plan.records import Call, Failure, FailureKind, Outcome, Reply, Trial
 from core.plan.snapshot import Snapshot, content_id
-from core.plan.trials import call_id
+from core.plan.trials import SHARED, call_id
 from core.scenario.message import Message
 from core.scenario.reply_protocol import ParsedReply, parse_reply
 
@@ -39,6 +39,8 @@ class Question:
     messages: tuple[Message, ...]
     content: str
     """Content id, the same for all draws."""
+    salt: str
+    """`salt.judge` of the study."""
 
     @property
     def most_draws(self) -> int:
@@ -46,8 +48,8 @@ class Question:
         return MOST_DRAWS_PER_VOTE * self.judge.votes
 
     def call_id(self, draw: int) -> str:
-        """Judge draws are shared by all studies: their reuse key is empty."""
-        return call_id(self.content, reuse_key="", draw=draw)
+        """Judge draws are shared by all studies with the same salt."""
+        return call_id(self.content, reuse_key=SHARED, draw=draw, salt=self.salt)
 
     def call(self, draw: int) -> Call:
         """One draw, with all that is sent."""
@@ -119,4 +121,4 @@ def make_question(snapshot: Snapshot, trial: Trial, *, judge: JudgeDefinition, p
         temperature=judge.temperature,
         max_tokens=judge.max_tokens,
     )
-    return Question(judge, trial, messages, content)
+    return Question(judge, trial, messages, content, snapshot.spec.salt.judge)

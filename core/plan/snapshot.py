@@ -12,15 +12,15 @@ from typing import Any
 
 from core.identity import ID_VERSION, canonical_json, fingerprint, text_digest
 from core.judge.definition import JudgeDefinition
-from core.plan.trials import Axes, Trials, packed
+from core.plan.trials import NOTHING_BORROWED, Axes, Borrowed, Trials, borrowed_from_data, packed
 from core.scenario.cell import Cell
 from core.scenario.message import Message
 from core.scenario.requests import Request
 from core.spec.load import parse_study
 from core.spec.study import StudySpec
 
-SNAPSHOT_VERSION = 2
-"""1 listed the call id of every trial; it is read as well."""
+SNAPSHOT_VERSION = 3
+"""1 listed the call id of every trial, 2 had one reuse key for all; both are read as well."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Snapshot:
         return {request.request_id: request for request in self.requests}
 
     def to_json(self) -> str:
-        """One text that `snapshot_from_json` reads back; trials are kept as their content ids, else call ids."""
+        """One text that `snapshot_from_json` reads back; trials as content ids and reuse keys, or as call ids."""
         return canonical_json(
             {
                 "version": SNAPSHOT_VERSION,
@@ -67,6 +67,7 @@ class Snapshot:
                 "templates": self.templates,
                 "flags": self.flags,
                 "reuse_key": self.trials.reuse_key,
+                "borrowed": self.trials.borrowed.as_data(),
                 "ids": self.trials.ids.hex(),
             }
         )
@@ -92,12 +93,19 @@ def snapshot_from_json(text: str) -> Snapshot:
             requests=requests,
             ids=packed(raw["calls"]) if raw["version"] == 1 else bytes.fromhex(raw["ids"]),
             reuse_key=raw.get("reuse_key"),
+            borrowed=borrowed_from_data(raw["borrowed"]) if "borrowed" in raw else NOTHING_BORROWED,
         ),
     )
 
 
 def make_trials(
-    spec: StudySpec, *, cells: Iterable[Cell], requests: Iterable[Request], ids: bytes, reuse_key: str | None
+    spec: StudySpec,
+    *,
+    cells: Iterable[Cell],
+    requests: Iterable[Request],
+    ids: bytes,
+    reuse_key: str | None,
+    borrowed: Borrowed = NOTHING_BORROWED,
 ) -> Trials:
     """All trials in plan order. `ids`: the content id of each request, model and cell with a `reuse_key`, else the
     call id of each trial.
@@ -108,7 +116,7 @@ def make_trials(
         models=tuple(model.name for model in spec.subjects),
         cells=tuple(cell.cell_id for cell in cells),
     )
-    return Trials(axes, ids, reuse_key=reuse_key)
+    return Trials(axes, ids, reuse_key=reuse_key, salt=spec.salt.generate, borrowed=borrowed)
 
 
 def content_id(
@@ -130,7 +138,10 @@ def sent_sampling(temperature: float | None, *, max_tokens: int) -> dict[str, fl
 def identity_of(snapshot: Snapshot) -> dict[str, object]:
     """The parts of a snapshot that may not change under one study name, as plain data."""
     spec = snapshot.spec
+    # an empty salt is left out: a study without one keeps the digest it had before there were salts
+    salt = {stage: text for stage, text in spec.salt.model_dump().items() if text}
     return {
+        **({"salt": salt} if salt else {}),
         "study": spec.study,
         "models": {model.name: snapshot.targets[model.name] for model in spec.models},
         "subjects": [model.name for model in spec.subjects],
@@ -145,7 +156,8 @@ def identity_of(snapshot: Snapshot) -> dict[str, object]:
 def differences(stored: Snapshot, fresh: Snapshot) -> list[str]:
     """What has changed between two snapshots of one study, one line each; empty where nothing that matters has."""
     before, after = identity_of(stored), identity_of(fresh)
-    return [line for key in after for line in _differences(key, before.get(key), after[key])]
+    keys = [*after, *(key for key in before if key not in after)]
+    return [line for key in keys for line in _differences(key, before.get(key, {}), after.get(key, {}))]
 
 
 def _judge_as_data(judge: JudgeDefinition) -> dict[str, object]:

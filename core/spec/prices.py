@@ -1,9 +1,14 @@
 """List prices and context lengths of API models: from the study, else from a dated, bundled price list."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from core.spec.study import ModelSpec, PriceSpec
+
+if TYPE_CHECKING:
+    from genai_prices.types import TieredPrices
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +63,10 @@ def _listed(entry: ModelSpec) -> ModelFacts:
     return ModelFacts(price, source, model.context_window)
 
 
-def _highest(price: object) -> float | None:
+def _highest(price: "Decimal | TieredPrices | None") -> float | None:
     """A price, or the highest tier of a tiered one: a plan must not promise less than the bill."""
     if price is None:
         return None
-    tiers = getattr(price, "tiers", None)
-    if tiers is None:
-        return float(price)  # type: ignore[arg-type]
-    return max(float(price.base), *(float(tier.price) for tier in tiers))  # type: ignore[attr-defined]
+    if isinstance(price, Decimal):
+        return float(price)
+    return max(float(price.base), *(float(tier.price) for tier in price.tiers))

@@ -1,10 +1,13 @@
 """The schema of a study file: frozen, unknown keys refused, every field documented where it stands."""
 
+import re
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+ReuseRule = Literal["pair", "any", "none"]
 EngineKind = Literal["vllm", "openai", "anthropic", "scripted"]
 JudgeKind = Literal["compliance", "faking", "partial"]
 
@@ -12,7 +15,11 @@ RULES = "rules"
 """Reserved model name of the judge that reads decision tags and refusal phrases instead of calling a model."""
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,80}$")]
+Salt = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,80}$")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+_HOURS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?h")
 
 
 class Frozen(BaseModel):
@@ -188,6 +195,15 @@ class JudgeSpec(Frozen):
     """Most tokens of one judge reply."""
 
 
+class SaltSpec(Frozen):
+    """Texts that go into the ids of calls: another one asks for fresh draws of the same content."""
+
+    generate: Salt = ""
+    """Of generations."""
+    judge: Salt = ""
+    """Of judge draws."""
+
+
 class BudgetSpec(Frozen):
     """Money."""
 
@@ -221,10 +237,25 @@ class StudySpec(Frozen):
     """Who decides what a reply is; default: the rule judge alone."""
     pools: dict[Label, RatesSpec] = Field(default_factory=dict)
     """Limits that several entries share: a provider's account, with `limits.pool` in each entry of it."""
+    reuse: ReuseRule = "pair"
+    """Whose stored generations it may use. pair: those of another study, where all arms of a pair are there; any: every
+    stored one; none: its own alone. Decided when a trial is first stored: a change has no effect on those that are."""
+    reuse_window: str = "24h"
+    """pair: the arms of a pair must have been stored within it; hours with their unit, such as 24h or 0.5h."""
+    salt: SaltSpec = SaltSpec()
+    """Asks for fresh draws; part of the study's identity."""
     budget: BudgetSpec = BudgetSpec()
     """How much it may cost."""
     analysis: AnalysisSpec = AnalysisSpec()
     """How it is tested."""
+
+    @field_validator("reuse_window", mode="before")
+    @classmethod
+    def _window_has_its_unit(cls, given: object) -> object:
+        if not (isinstance(given, str) and _HOURS.fullmatch(given) and float(given[:-1]) > 0):
+            shown = repr(given) if isinstance(given, (str, int, float, bool)) or given is None else "a list or mapping"
+            raise ValueError(f"must be hours above 0 with their unit, such as 24h or 0.5h; given: {shown}")
+        return given
 
     @model_validator(mode="after")
     def _names_fit_together(self) -> "StudySpec":
@@ -285,6 +316,11 @@ class StudySpec(Frozen):
             if name not in accounts:
                 raise ValueError(f"pools.{name}: no entry of models has limits.pool: {name}: add it or remove the pool")
         return self
+
+    @property
+    def longest_between_arms(self) -> timedelta:
+        """`reuse_window`."""
+        return timedelta(hours=float(self.reuse_window.removesuffix("h")))
 
     @property
     def subjects(self) -> tuple[ModelSpec, ...]:

@@ -1,12 +1,12 @@
 """Ids of stored calls, made again from what they stand for. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import polars as pl
 
 from core.identity import ID_VERSION, fingerprint
 from core.plan.snapshot import sent_sampling
-from core.plan.trials import call_id
+from core.plan.trials import SHARED, call_id
 
 _CONTENT = ("content_id", "stage", "target", "temperature", "max_tokens")
 
@@ -24,11 +24,21 @@ def wrong_content_ids(rows: pl.DataFrame) -> Iterator[str]:
             yield call
 
 
-def wrong_call_ids(rows: pl.DataFrame) -> Iterator[str]:
-    """Call ids of rows of `calls` that do not follow from their content, draw and study."""
+Salts = Mapping[tuple[str, str], Collection[str]]
+"""(study, stage) → the salts that the study's snapshots have had; a study that is missing had none."""
+
+
+def wrong_call_ids(rows: pl.DataFrame, salts: Salts) -> Iterator[str]:
+    """Call ids of rows of `calls` that do not follow from their content, draw, study and salt."""
+    studies = sorted({study for study, _ in salts})
     asked = rows.select("call_id", "content_id", "stage", "study", "draw").unique("call_id")
     for call, content, stage, study, draw in asked.iter_rows():
-        own = call_id(content, reuse_key="" if stage == "judge" else study, draw=draw or 0)
-        # under `reuse: any` a generation belongs to no study
-        if own != call and (stage == "judge" or call_id(content, reuse_key="", draw=draw or 0) != call):
+        # a generation may be made under the key of the study whose lost reply it makes again, or under the shared one
+        keys = (SHARED,) if stage == "judge" else (study, SHARED, *studies)
+        ids = (
+            call_id(content, reuse_key=key, draw=draw or 0, salt=salt)
+            for key in keys
+            for salt in salts.get((study, stage), ("",))
+        )
+        if call not in ids:
             yield call

@@ -5,6 +5,7 @@ Rows beyond the one that counts are no damage (a call may be repeated after a cr
 owed is no damage either.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,8 +19,12 @@ from core.plan.snapshot import Snapshot, snapshot_from_json
 from core.store.delta import DataFile
 from core.store.digest_set import DigestSet
 from core.store.owed import open_trials
-from core.store.row_identity import wrong_call_ids, wrong_content_ids
+from core.store.row_identity import Salts, wrong_call_ids, wrong_content_ids
 from core.store.workspace import Workspace
+
+_IS_SNAPSHOT = pl.col("kind") == "snapshot"
+UNREADABLE = (EvaluationError, ValueError, KeyError, TypeError)
+"""What reading a damaged snapshot may raise."""
 
 EVENTS = ("intent", "handle", "reply", "failure")
 STAGES = ("generate", "judge")
@@ -89,7 +94,7 @@ def verify_workspace(workspace: Workspace, *, study: str | None = None) -> Verif
     """Check all tables, and the plan of one study or of every one."""
     found = Verification()
     texts = _check_texts(workspace, found)
-    ended = _check_calls(workspace, found, texts=texts)
+    ended = _check_calls(workspace, found, texts=texts, salts=_salts(workspace))
     for name in ("studies", "labels"):
         for _ in _readable(workspace, name, found):
             pass
@@ -146,7 +151,19 @@ def _check_texts(workspace: Workspace, found: Verification) -> DigestSet:
     return known
 
 
-def _check_calls(workspace: Workspace, found: Verification, *, texts: DigestSet) -> _Ended:
+def _salts(workspace: Workspace) -> Salts:
+    """Of every snapshot that can be read; the others are reported where the studies are checked."""
+    salts: dict[tuple[str, str], set[str]] = {}
+    with contextlib.suppress(StoreError):
+        for study, body in workspace.read("studies", columns=["study", "body"], where=_IS_SNAPSHOT).iter_rows():
+            with contextlib.suppress(*UNREADABLE):
+                salt = snapshot_from_json(body).spec.salt
+                salts.setdefault((study, "generate"), set()).add(salt.generate)
+                salts.setdefault((study, "judge"), set()).add(salt.judge)
+    return salts
+
+
+def _check_calls(workspace: Workspace, found: Verification, *, texts: DigestSet, salts: Salts) -> _Ended:
     ended = _Ended()
     parents = DigestSet()
     asked: list[pl.Series] = []
@@ -160,7 +177,7 @@ def _check_calls(workspace: Workspace, found: Verification, *, texts: DigestSet)
         rows = rows.filter(pl.col("event").is_in(EVENTS) & pl.col("stage").is_in(STAGES))
         for call in wrong_content_ids(rows):
             found.report(path, call, "its content_id does not fit its messages, target and sampling", TAMPERED)
-        for call in wrong_call_ids(rows):
+        for call in wrong_call_ids(rows, salts):
             found.report(path, call, "its call_id does not fit its content_id and draw", TAMPERED)
         digests = rows["messages"].explode().struct.field("digest").drop_nulls().unique()
         for digest in texts.lacking(digests.to_list()):
@@ -194,14 +211,14 @@ def _count_surplus(outcomes: pl.DataFrame, found: Verification) -> None:
 def _check_study(study: str, workspace: Workspace, found: Verification, *, ended: _Ended) -> None:
     table = workspace.table("studies").path
     try:
-        rows = workspace.read("studies", where=(pl.col("study") == study) & (pl.col("kind") == "snapshot"))
+        rows = workspace.read("studies", where=(pl.col("study") == study) & _IS_SNAPSHOT)
     except StoreError:
         return  # reported with its files
     newest: Snapshot | None = None
     for digest, body in rows.sort("sequence").select("study_digest", "body").iter_rows():
         try:
             newest = snapshot_from_json(body)
-        except (EvaluationError, ValueError, KeyError, TypeError) as error:
+        except UNREADABLE as error:
             found.report(table, study, f"its snapshot can't be read ({type(error).__name__}: {error})", FROM_BACKUP)
             continue
         if newest.study_digest != digest:
