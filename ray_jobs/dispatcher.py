@@ -72,6 +72,7 @@ class Dispatcher:
         self._labels = labels
         self._simulated = simulated_lanes
         self._retry_failed = retry_failed
+        self._trials = snapshot.trials
         self._renderer = Renderer(snapshot)
         found = open_trials(snapshot, self._workspace, limit=trial_limit, retry_failed=retry_failed)
         self._sweep = Sweep(
@@ -208,8 +209,9 @@ class Dispatcher:
             await self._journal.append.remote(rows, {})
 
     async def _claim(self, leased: list[Attempt], *, owner: str) -> list[Attempt]:
-        """Without the judge draws that another study's run on this cluster makes or has just stored."""
-        shared = [each for each in leased if each.call.stage == "judge"]
+        """Without the shared calls that another study's run on this cluster makes or has just stored: judge draws,
+        and generations under `reuse: any`."""
+        shared = [each for each in leased if each.call.stage == "judge" or self._trials.is_shared(each.call.trial)]
         if not shared:
             return leased
         ids = [each.call.call_id for each in shared]

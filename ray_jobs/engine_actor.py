@@ -21,6 +21,13 @@ from core.schedule.lanes import Lane
 from ray_jobs.limited_engine import LimitedEngine
 from ray_jobs.outbox import Ended, Outbox, RunLabels
 
+MOST_AHEAD = 4
+"""A pull on a lane that costs money takes as long as writing its intents to disk, often longer than a call takes.
+
+As many more calls are pulled as ended during the last pull, up to this many times those that may be in flight; they
+wait for their permit.
+"""
+
 DRAIN_S = 10.0
 """How long calls in flight may take to fail once their engine is dead."""
 
@@ -42,8 +49,10 @@ class EngineWorker:
         self._owner = owner
         self._labels = labels
         self._calls: set[asyncio.Task[None]] = set()
+        self._ended = 0
         self._is_started = False
         self._is_dead = False
+        self._is_draining = False
 
     async def start(self) -> EngineFacts:
         """Open the engine. EngineError where it can't be."""
@@ -73,23 +82,39 @@ class EngineWorker:
         if self._is_dead:
             raise EngineError(f"the engine of {self._lane.name} died")
 
+    async def drain(self) -> None:
+        """Send nothing more: what waits for its permit is given up, what is in flight may land.
+
+        A lane that cools down can make its calls wait for two minutes, and asks for no more work meanwhile.
+        """
+        self._is_draining = True
+        if self._permits is not None:
+            self._permits.dismiss()
+
     async def _work(self, dispatcher: Any, outbox: Outbox) -> None:
-        while not self._is_dead and not outbox.has_failed:
+        ahead = 0
+        while not self._is_dead and not self._is_draining and not outbox.has_failed:
             room, reach = min(self._lane.most_in_flight - len(self._calls), outbox.room), self._lane.most_in_flight
             if self._permits is not None:
-                room, reach = min(room, self._permits.room), self._permits.reach
+                room, reach = min(room, self._permits.room(ahead=ahead)), self._permits.reach
             if room <= reach // 8 and self._calls:
                 # a pull for every freed slot would cost a round trip a call
                 await asyncio.wait(self._calls, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
                 continue
+            ended = self._ended
             lease = await dispatcher.pull.remote(self._lane.name, room=max(room, 0), owner=self._owner)
-            if lease.is_over:
+            ahead = min(self._ended - ended, MOST_AHEAD * reach)
+            if lease.is_over or self._is_draining:
                 return
             for attempt in lease.attempts:
                 call = self._renderer.render(attempt.call, lease.replies)
                 task = asyncio.get_running_loop().create_task(self._make(call, attempt, outbox))
                 self._calls.add(task)
-                task.add_done_callback(self._calls.discard)
+                task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        self._ended += 1
 
     async def _make(self, call: Call, attempt: Attempt, outbox: Outbox) -> None:
         outcome: Outcome

@@ -18,6 +18,7 @@ from core.schedule.growth import FIRST_WINDOW, WINDOW_STEP_S
 from core.schedule.limit_charges import NOTHING, Charge, Dimension, Expectation, LaneLimits
 from core.schedule.limit_views import Ask, Grant, LimitView, Report, Throttle
 from core.schedule.limiter import REPORT_EVERY_S, LaneLimiter
+from core.schedule.steady_clock import SteadyClock
 
 UNKNOWN_CLIENTS = 4
 """Before the first contact with a limiter, the limits are divided by so many."""
@@ -83,6 +84,7 @@ class Permits:
         self._grant: Grant | None = None
         self._is_free = False
         self._held_until_s = 0.0
+        self._clock = SteadyClock()
         self._alone: LaneLimiter | None = None
         """Keeps the fixed share while there is no limiter."""
         self._looking: asyncio.Task[None] | None = None
@@ -104,11 +106,14 @@ class Permits:
             return max(1, self._share)
         return max(1, min(self._share, int(self._grant.calls_per_s * AHEAD_S) + 1))
 
-    @property
-    def room(self) -> int:
-        """Calls that an actor should pull now. One may always wait: who waits for nothing is given nothing."""
+    def room(self, *, ahead: int = 0) -> int:
+        """Calls that an actor should pull now. One may always wait: who waits for nothing is given nothing.
+
+        `ahead`: calls that will end until what is pulled is there.
+        """
         share = self._share if self._grant is not None else self.reach
-        free = min(share - self._in_flight, self.reach) - len(self._waiters)
+        is_paced = self._grant is not None and self._grant.calls_per_s is not None and not self._is_free
+        free = min(share - self._in_flight + ahead, self.reach + (0 if is_paced else ahead)) - len(self._waiters)
         return max(free, 1 - len(self._waiters), 0)
 
     @property
@@ -135,11 +140,11 @@ class Permits:
                 if not future.cancelled():
                     self._in_flight -= 1  # it was let go and gave up in the same moment
                 raise
-        return Permit(prompt_characters, max_tokens, charge, sent_s=time.monotonic())
+        return Permit(prompt_characters, max_tokens, charge, sent_s=self._now())
 
     def hear(self, headers: Mapping[str, str], *, latency_s: float, is_refusal: bool) -> None:
         """The headers of an answer to a request that was sent `latency_s` ago."""
-        now = time.monotonic()
+        now = self._now()
         if now - self._heard_s < HEAR_EVERY_S and not is_refusal:
             return
         self._heard_s = now
@@ -156,7 +161,7 @@ class Permits:
             is_left = _is_left(self._refusal, permit.charge)
             self._throttles.append((Throttle(outcome.retry_after_s, limit_is_left=is_left), permit.sent_s))
             self._correction = self._correction.less(permit.charge)  # a refused request counts nothing
-            self._held_until_s = max(self._held_until_s, time.monotonic() + (outcome.retry_after_s or 0.0))
+            self._held_until_s = max(self._held_until_s, self._now() + (outcome.retry_after_s or 0.0))
             self._news.set()
             return
         self._answered += 1
@@ -170,6 +175,11 @@ class Permits:
             self._let_go_free()
             self._news.set()
 
+    def dismiss(self) -> None:
+        """Whoever waits for a permit is cancelled."""
+        while self._waiters:
+            self._waiters.popleft()[1].cancel()
+
     async def close(self) -> None:
         """Stop asking; whoever waits is cancelled."""
         for task in (self._pump, self._looking):
@@ -177,8 +187,10 @@ class Permits:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-        while self._waiters:
-            self._waiters.popleft()[1].cancel()
+        self.dismiss()
+
+    def _now(self) -> float:
+        return self._clock.read(time.monotonic())
 
     async def _keep_asking(self) -> None:
         while True:
@@ -195,10 +207,10 @@ class Permits:
                 return await self._link(ask)
             except ConnectionError:
                 limits = fixed_share(self._grant, limits=self._limits, share=self._share or FIRST_WINDOW)
-                self._alone = LaneLimiter(self._name, now=time.monotonic())
+                self._alone = LaneLimiter(self._name, now=self._now())
                 self._alone.set_limits(limits)
                 self._looking = asyncio.get_running_loop().create_task(self._look_for_limiter())
-        return self._alone.answer(ask, now=time.monotonic(), jitter=0.5)
+        return self._alone.answer(ask, now=self._now(), jitter=0.5)
 
     async def _look_for_limiter(self) -> None:
         """Until one answers; it hears at once what the last one knew."""
@@ -212,7 +224,7 @@ class Permits:
 
     async def _wait(self, grant: Grant, *, was_paced: bool) -> None:
         """Until asking again can bring something."""
-        now = time.monotonic()
+        now = self._now()
         due = now + (grant.hold_s or (grant.ask_again_s if was_paced else REPORT_EVERY_S))
         if self._was_full and self._is_free:
             due = min(due, now + WINDOW_STEP_S)
@@ -226,14 +238,14 @@ class Permits:
                     async with asyncio.timeout(due - now):
                         await self._news.wait()
             self._news.clear()
-            now = time.monotonic()
+            now = self._now()
 
     def _wanted(self) -> int:
         """Waiting calls that could be in flight if they had permits."""
         return min(len(self._waiters), max(0, self._share - self._in_flight), MOST_WANTED)
 
     def _make_ask(self, *, is_report: bool = True) -> Ask:
-        now = time.monotonic()
+        now = self._now()
         self._waiters = deque(each for each in self._waiters if not each[1].done())
         wanted = self._wanted() if self._grant is not None else min(len(self._waiters), MOST_WANTED)
         charges = tuple(self._waiters[index][0] for index in range(wanted))
@@ -267,7 +279,7 @@ class Permits:
         loop = asyncio.get_running_loop()
         self._grant = grant if self._alone is None else self._grant
         self._share, self._is_free = grant.share, grant.is_free
-        self._held_until_s = time.monotonic() + grant.hold_s if grant.hold_s else 0.0
+        self._held_until_s = self._now() + grant.hold_s if grant.hold_s else 0.0
         for start_s in grant.starts_s[:wanted]:
             if not self._waiters:
                 break
@@ -285,7 +297,7 @@ class Permits:
             future.set_result(None)
 
     def _may_go_free(self) -> bool:
-        return self._is_free and self._in_flight < self._share and time.monotonic() >= self._held_until_s
+        return self._is_free and self._in_flight < self._share and self._now() >= self._held_until_s
 
     def _let_go_free(self) -> None:
         while self._waiters and self._may_go_free():

@@ -7,6 +7,7 @@ billed. What may have been billed and is not known is settled at its reserve, an
 from dataclasses import dataclass
 
 from core.plan.records import Call, Usage
+from core.schedule.prompt_sizes import bytes_of
 from core.spec.study import PriceSpec
 
 BYTES_PER_TOKEN = 3.0
@@ -65,7 +66,7 @@ def reserve_of(call: Call, price: Price) -> float:
 
 def prompt_bytes_of(call: Call) -> int:
     """UTF-8 bytes of everything that is sent as prompt."""
-    return sum(len(message.text.encode()) for message in call.messages)
+    return bytes_of(call.messages)
 
 
 def reserve_usd(prompt_bytes: int, *, max_tokens: int, price: Price) -> float:

@@ -47,11 +47,7 @@ class _Line:
         self._begin = begin
 
     def __len__(self) -> int:
-        return len(self._queued) + self.fresh_left
-
-    @property
-    def fresh_left(self) -> int:
-        return len(self._fresh) - self._at
+        return len(self._queued) + len(self._fresh) - self._at
 
     @property
     def stage(self) -> Stage:
@@ -130,11 +126,6 @@ class CallQueue:
         """Attempts that could go out at once, or as soon as their prefix is warm."""
         return sum(map(len, self._lines.values()))
 
-    @property
-    def fresh_left(self) -> int:
-        """Trials that have not begun."""
-        return sum(line.fresh_left for line in self._lines.values())
-
     def add(self, call: CallRef, *, number: int = 1) -> None:
         """A call is ready."""
         self._line(call).put(next(self._serial), Attempt(call, number))
@@ -154,10 +145,10 @@ class CallQueue:
         owner: str,
         now: float,
         is_tail: bool = False,
-        may_begin: Callable[[int], bool] = lambda _: True,
+        may_begin: Callable[[int], bool] | None = None,
     ) -> list[Attempt]:
         """Up to `room` attempts in the order in which they should be sent, now out with `owner`. `may_begin`: of the
-        trial that a first generation would begin; a line whose next one may not waits."""
+        trial that a first generation would begin, where not every one may; a line whose next one may not waits."""
         taken: list[Attempt] = []
         while self._delayed and self._delayed[0][0] <= now and len(taken) < room:
             taken.append(heapq.heappop(self._delayed)[2])
@@ -166,7 +157,7 @@ class CallQueue:
 
         def may_go(prefix: Prefix) -> bool:
             trial = self._lines[prefix].begins if len(self._lines[prefix]) else None
-            return self._is_warm_enough(prefix, now) and (trial is None or may_begin(trial))
+            return self._is_warm_enough(prefix, now) and (trial is None or may_begin is None or may_begin(trial))
 
         for group in self._groups(owner, room=room):
             self._take_from(group, taken, room=room, owner=owner, now=now, is_tail=is_tail, may_go=may_go)

@@ -12,6 +12,7 @@ from core.schedule.breaker import Breaker
 from core.schedule.call_queue import Attempt, CallQueue
 from core.schedule.progress import LaneProgress
 from core.schedule.retry import NO_TALLY, Tally, as_poison, treat
+from core.schedule.steady_clock import SteadyClock
 from core.schedule.suspects import Suspects
 
 
@@ -24,6 +25,7 @@ class LaneWork:
         self.progress = LaneProgress()
         self._breaker = Breaker()
         self._suspects = Suspects(concurrency=concurrency)
+        self._clock = SteadyClock()
         self._suspended: dict[str, Attempt] = {}
         """Suspects that wait, by call id."""
         self._tallies: dict[str, Tally] = {}
@@ -52,6 +54,7 @@ class LaneWork:
     ) -> list[Attempt]:
         """Up to `room` attempts for an actor. Say `sent` or `put_back` of each. `may_begin`: of a trial's index,
         where not every generation may go out."""
+        now = self._clock.read(now)
         room = min(room, self._breaker.allowance(now))
         if self.is_stopped or room <= 0:
             return []
@@ -61,9 +64,7 @@ class LaneWork:
         for attempt in taken:
             self.queue.send(attempt, owner=owner)
         if not suspects.is_closed:
-            taken += self.queue.take(
-                room - len(taken), owner=owner, now=now, is_tail=is_tail, may_begin=may_begin or _always
-            )
+            taken += self.queue.take(room - len(taken), owner=owner, now=now, is_tail=is_tail, may_begin=may_begin)
         return [replace(each, lost=self._tally(each.call).lost) for each in taken]
 
     def sent(self, attempts: Iterable[Attempt]) -> None:
@@ -85,7 +86,7 @@ class LaneWork:
     def wait(self, attempt: Attempt, *, until: float) -> None:
         """Another driver is making this call: see again then."""
         self.queue.end(attempt.call.call_id, was_answered=False)
-        self.queue.add_later(attempt.call, number=attempt.number, due=until)
+        self.queue.add_later(attempt.call, number=attempt.number, due=self._clock.steady(until))
 
     def replied(self, call_id: str) -> bool:
         """A reply came; False where the call was not out."""
@@ -111,7 +112,7 @@ class LaneWork:
 
         A call that ends stays out until `ended`.
         """
-        call_id = failure.call_id
+        now, call_id = self._clock.read(now), failure.call_id
         self._suspects.came_back(call_id)
         self._breaker.failed(failure, now=now)
         treatment = treat(failure, tally=self._tallies.get(call_id, NO_TALLY), is_outage=self._breaker.is_open)
@@ -164,13 +165,9 @@ class LaneWork:
 
     def next_due(self, now: float) -> float | None:
         """When a call may go out that may not now."""
-        if self._breaker.is_open:
-            return self._breaker.next_probe(now)
-        return self.queue.next_due()
+        now = self._clock.read(now)
+        due = self._breaker.next_probe(now) if self._breaker.is_open else self.queue.next_due()
+        return None if due is None else self._clock.given(due)
 
     def _tally(self, call: CallRef) -> Tally:
         return self._tallies.get(call.call_id, NO_TALLY)
-
-
-def _always(_: int) -> bool:
-    return True

@@ -1,7 +1,7 @@
 """A lane is everything that shares one server, key and model: its calls queue together. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from core.errors import SpecError
 from core.plan.targets import normalised_url
@@ -27,7 +27,7 @@ class Lane:
     labels: tuple[str, ...]
     """Model labels whose calls go here."""
     concurrency: int
-    """Calls in flight per actor; where `is_adaptive`, to begin with."""
+    """Calls in flight per actor; on an API lane to begin with, then the limiter says."""
     replicas: int
     """Actors that serve it."""
     gpus_per_replica: int = 0
@@ -35,13 +35,22 @@ class Lane:
     """What the cluster's limiter keeps to for this lane, or for its pool; None: a local engine has none."""
     pool: str | None = None
     """The pool whose limits these are; None: the lane's own."""
-    is_adaptive: bool = False
-    """No concurrency is configured: it grows while nothing is refused."""
+    own_concurrency: int | None = None
+    """In a pool, what its entries allow themselves of the pool's concurrency."""
 
     @property
     def most_in_flight(self) -> int:
-        """Calls that an actor may have in flight, whatever the limiter says."""
-        return MOST_WINDOW if self.is_adaptive else self.concurrency
+        """Calls that an actor may have in flight; on an API lane the limiter says how many of these."""
+        return self.concurrency if self.limits is None else self.own_concurrency or MOST_WINDOW
+
+    @property
+    def limits_name(self) -> str:
+        """Under which people change the limits: the pool, or the lane."""
+        return self.pool or self.name
+
+    def with_changes(self, changes: Mapping[str, int | None]) -> LaneLimits | None:
+        """The lane's limits with what was changed while it runs; None where it has none to change."""
+        return None if self.limits is None else LaneLimits(**{**asdict(self.limits), **changes})
 
     @property
     def limit_place(self) -> tuple[str, str]:
@@ -73,8 +82,8 @@ def _lane(group: list[ModelSpec], *, gpus: int, local_lanes: int, pools: Mapping
     is_api = first.engine in ("openai", "anthropic")
     limits = [pools[pool]] if pool is not None else [model.limits for model in group]
     default = LOCAL_CONCURRENCY if first.engine in ("vllm", "scripted") else API_CONCURRENCY
-    every = [each.concurrency for each in (*limits, *(model.limits for model in group))]
-    asked = [each for each in every if each is not None]
+    own = [model.limits.concurrency for model in group if model.limits.concurrency is not None]
+    asked = own + [each.concurrency for each in limits if each.concurrency is not None]
     per_replica = gpus_per_replica(first) if first.engine == "vllm" and gpus else 0
     replicas = 1
     if first.engine == "vllm":
@@ -89,7 +98,7 @@ def _lane(group: list[ModelSpec], *, gpus: int, local_lanes: int, pools: Mapping
         gpus_per_replica=per_replica,
         limits=smallest(limits_of(each, engine=first.engine) for each in limits) if is_api else None,
         pool=pool,
-        is_adaptive=is_api and not asked,
+        own_concurrency=min(own) if own and pool is not None else None,
     )
 
 

@@ -14,6 +14,7 @@ from core.schedule.growth import Cooldown, Growth
 from core.schedule.limit_charges import Charge, Dimension, LaneLimits, smallest
 from core.schedule.limit_views import Ask, Grant, LimitView, Report
 from core.schedule.pacing import Pacer, RollingDay
+from core.schedule.steady_clock import SteadyClock
 
 HORIZON_S = 0.25
 """How far ahead starts are given away."""
@@ -28,6 +29,10 @@ HISTORY_S = 600.0
 """How long starts are remembered, to compare with what a slow answer says was left."""
 
 ACTIVE_S = 1.5
+
+LONGEST_SILENCE_S = 10.0
+"""A client that has calls asks every second, or when the cooldown ends: if it seems silent for so much longer, it was
+the clock that was set."""
 
 PACED: Final[tuple[Dimension, ...]] = ("requests", "tokens", "input", "output")
 
@@ -57,6 +62,7 @@ class LaneLimiter:
         self.cooldown = Cooldown()
         self.growth = Growth(now)
         self._override: LaneLimits | None = None
+        self._clock = SteadyClock()
         self._clients: dict[str, _Client] = {}
         self._pacers: dict[Dimension, Pacer] = {}
         self._day: RollingDay | None = None
@@ -78,6 +84,7 @@ class LaneLimiter:
 
     def answer(self, ask: Ask, *, now: float, jitter: float) -> Grant:
         """Take in what a client reports and give it permits."""
+        now = self._read_clock(now, ask)
         client = self._meet(ask, now=now)
         self._learn(ask.report, now=now, jitter=jitter)
         self._keep_limits(now)
@@ -102,6 +109,10 @@ class LaneLimiter:
             override=self._override,
         )
 
+    def cooldown_s(self, now: float) -> float:
+        """Until the lane may be used again."""
+        return max(0.0, self.cooldown.until - self._clock.steady(now))
+
     def effective(self, dimension: Dimension) -> float | None:
         """What is kept to: the smallest of what is configured, what the server says, and what was guessed."""
         view = self._views.get(dimension)
@@ -122,6 +133,12 @@ class LaneLimiter:
     @property
     def _is_known(self) -> bool:
         return self.limits.has_rates or bool(self._views)
+
+    def _read_clock(self, now: float, ask: Ask) -> float:
+        client, longest_s = self._clients.get(ask.client), math.inf
+        if client is not None and client.in_flight + client.waiting:
+            longest_s = max(client.seen, self.cooldown.until) + LONGEST_SILENCE_S - self._clock.now
+        return self._clock.read(now, longest_s=longest_s)
 
     def _meet(self, ask: Ask, *, now: float) -> _Client:
         client = self._clients.setdefault(ask.client, _Client(now, ask.limits))
@@ -182,8 +199,7 @@ class LaneLimiter:
                 continue
             if pacer is None:
                 pacer = self._pacers[dimension] = Pacer(limit, now=now)
-            if pacer.limit != limit:
-                pacer.set_limit(limit, now=now)
+            pacer.set_limit(limit, now=now)
             pacer.set_pace(self.growth.pace, now=now)
         day = self.effective("day")
         if day is None:
@@ -264,21 +280,26 @@ class Limiter:
 
     def __init__(self) -> None:
         self._lanes: dict[tuple[str, ...], LaneLimiter] = {}
+        self._overrides: dict[tuple[str, str], LaneLimits] = {}
+        """Server, and pool or model → limits set while running."""
 
     def answer(self, ask: Ask, *, now: float, jitter: float) -> Grant:
         """Permits for one client of one lane; a lane begins with its first ask."""
         lane = self._lanes.get(ask.lane)
         if lane is None:
             lane = self._lanes[ask.lane] = LaneLimiter(ask.name, now=now)
-            lane.set_limits(ask.override)
+            lane.set_limits(self._overrides.get(_place(ask.lane), ask.override))
         return lane.answer(ask, now=now, jitter=jitter)
 
-    def set_limits(self, name: str, limits: LaneLimits | None) -> int:
-        """Change the limits of every lane of that name while it runs; how many there are."""
-        lanes = [lane for lane in self._lanes.values() if name in lane.names]
-        for lane in lanes:
-            lane.set_limits(limits)
-        return len(lanes)
+    def set_limits(self, place: tuple[str, str], limits: LaneLimits | None) -> None:
+        """Change the limits of all lanes of a server and pool or model while they run; None: as configured again."""
+        if limits is None:
+            self._overrides.pop(place, None)
+        else:
+            self._overrides[place] = limits
+        for key, lane in self._lanes.items():
+            if _place(key) == place:
+                lane.set_limits(limits)
 
     def report(self, now: float) -> Mapping[str, dict[str, object]]:
         """Where each lane stands, by its name: without server or key."""
@@ -287,8 +308,13 @@ class Limiter:
                 "limits": lane.limits.told(),
                 "kept": lane.kept().told(),
                 "pace": lane.growth.pace,
-                "cooldown_s": max(0.0, lane.cooldown.until - now),
+                "cooldown_s": lane.cooldown_s(now),
                 "clients": lane.clients,
             }
             for lane in self._lanes.values()
         }
+
+
+def _place(lane: tuple[str, ...]) -> tuple[str, str]:
+    """A lane's key without the fingerprint of its API key, which only those who call know."""
+    return lane[0], lane[-1]

@@ -13,6 +13,11 @@ LEAST_CACHED_BYTES = 4096
 """Providers cache prefixes from 1,024 tokens on; English runs at four bytes a token."""
 
 
+def bytes_of(messages: Iterable[Message]) -> int:
+    """UTF-8 bytes of all that is sent as prompt."""
+    return sum(len(message.text.encode()) for message in messages)
+
+
 class PromptSizes:
     """UTF-8 bytes of the prompts of one study."""
 
@@ -25,21 +30,17 @@ class PromptSizes:
         request = self._snapshot.request_by_id[trial.request_id]
         return self._without_request[trial.cell_id] + len(request.text.encode())
 
-    def of_messages(self, messages: Iterable[Message]) -> int:
-        """Bytes of rendered messages."""
-        return sum(len(message.text.encode()) for message in messages)
-
     def is_worth_caching(self, prefix: tuple[str, ...]) -> bool:
         """Whether the system message of a prefix is long enough for a provider's prompt cache."""
         return self._prefix_bytes.get(prefix[-1], 0) >= LEAST_CACHED_BYTES
 
     @cached_property
     def _without_request(self) -> dict[str, int]:
-        return {cell.cell_id: self.of_messages(render_messages(cell, "")) for cell in self._snapshot.cells}
+        return {cell.cell_id: bytes_of(render_messages(cell, "")) for cell in self._snapshot.cells}
 
     @cached_property
     def _prefix_bytes(self) -> dict[str, int]:
         """Cell id or judge's name → bytes of its system message."""
         cells = {cell.cell_id: render_messages(cell, "")[:1] for cell in self._snapshot.cells}
         judges = {judge.name: judge_prefix(judge) for judge in self._snapshot.judges if not judge.is_rules}
-        return {name: self.of_messages(messages) for name, messages in (cells | judges).items()}
+        return {name: bytes_of(messages) for name, messages in (cells | judges).items()}

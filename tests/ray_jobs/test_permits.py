@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -152,9 +153,9 @@ def test_the_fixed_share_is_the_limits_by_the_clients_and_never_unlimited() -> N
 
 def test_room_is_what_can_be_sent_soon() -> None:
     async def use(permits: Permits, _: LocalLink) -> tuple[int, int]:
-        before = permits.room
+        before = permits.room()
         await send(permits, 2)
-        return before, permits.room
+        return before, permits.room()
 
     assert with_permits(use, LaneLimits(concurrency=64)) == (64, 64)
     assert with_permits(use, LaneLimits(concurrency=64, rpm=600))[1] == pytest.approx(15, abs=1)
@@ -187,3 +188,46 @@ def test_what_servers_say_reaches_the_limiter() -> None:
         return link.limiter.answer(link.asks[-1], now=time.monotonic(), jitter=0.0).kept.rpm
 
     assert with_permits(use, LaneLimits(rpm=6000)) == 300
+
+
+def test_where_a_pull_takes_long_calls_are_pulled_that_will_wait() -> None:
+    async def use(permits: Permits, link: LocalLink) -> tuple[int, int]:
+        held = [await permits.acquire(prompt_characters=1, max_tokens=1) for _ in range(2)]
+        rooms = permits.room(), permits.room(ahead=5)
+        for permit in held:
+            permits.settle(permit, REPLY)
+        return rooms
+
+    assert with_permits(use, LaneLimits(concurrency=2)) == (1, 5)
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_by_an_hour_neither_stops_a_lane_nor_lets_it_burst(
+    monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    shift = 0.0
+    monkeypatch.setattr("ray_jobs.permits.time", SimpleNamespace(monotonic=lambda: time.monotonic() + shift))
+
+    async def use(permits: Permits, _: LocalLink) -> list[float]:
+        nonlocal shift
+        asyncio.get_running_loop().call_later(0.4, set_clock)
+        return await send(permits, 21)
+
+    def set_clock() -> None:
+        nonlocal shift
+        shift = step
+
+    sent = with_permits(use, LaneLimits(rpm=1200))
+    assert sent[-1] == pytest.approx(1.0, abs=0.4)
+    assert all(later - sooner >= 0.5 for sooner, later in zip(sent, sent[15:], strict=False))
+
+    async def cool_down(permits: Permits, _: LocalLink) -> float:
+        nonlocal shift
+        shift = 0.0
+        await send(permits, 1)
+        await send(permits, 1, outcome=Failure("c", "rate_limit", "429", retry_after_s=1.0))
+        shift = step
+        return (await send(permits, 1))[0]
+
+    for limits in (LaneLimits(), LaneLimits(rpm=6000)):
+        assert with_permits(cool_down, limits) <= 2.5

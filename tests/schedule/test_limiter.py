@@ -51,14 +51,20 @@ def test_the_smallest_limit_of_all_clients_is_kept():
 def test_limits_are_changed_while_running_and_survive_the_limiter():
     limiter, changed = Limiter(), LaneLimits(rpm=30, concurrency=2)
     ask(limiter)
-    assert limiter.set_limits("model", changed) == 1
-    assert limiter.set_limits("no such lane", changed) == 0
+    limiter.set_limits(("server", "model"), changed)
+    limiter.set_limits(("server", "another model"), LaneLimits(rpm=1))
     grant = ask(limiter, now=1.0)
     assert (grant.kept.rpm, grant.share, grant.override) == (30, 2, changed)
     rebuilt = Limiter()
     assert ask(rebuilt, override=grant.override).kept.rpm == 30
-    assert rebuilt.set_limits("model", None) == 1
+    rebuilt.set_limits(("server", "model"), None)
     assert ask(rebuilt, override=changed, now=1.0).kept.rpm == 600  # what a client remembers is for a new limiter only
+
+
+def test_limits_that_were_changed_before_the_first_call_hold_too():
+    limiter = Limiter()
+    limiter.set_limits(("server", "model"), LaneLimits(rpm=30))
+    assert ask(limiter).kept.rpm == 30
 
 
 def test_a_server_that_says_less_is_believed_and_one_that_says_more_is_not():
