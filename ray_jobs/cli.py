@@ -111,6 +111,22 @@ def cancel(**options: Any) -> int:
 
 @cli.command()
 @STUDY
+@click.argument("lane", required=False)
+@click.argument("changes", nargs=-1, metavar="[LIMIT=NUMBER]...")
+@WORKSPACE
+@JSON
+def limits(**options: Any) -> int:
+    """The limits that a run keeps to; with LANE and LIMIT=NUMBER (or default), change them until it ends.
+
+    LIMIT is rpm, rpd, tpm, input_tpm, output_tpm or concurrency; NUMBER may be none.
+    """
+    from ray_jobs.control_command import show_or_set_limits
+
+    return show_or_set_limits(**options)
+
+
+@cli.command()
+@STUDY
 @WORKSPACE
 @JSON
 def analyse(**options: Any) -> int:

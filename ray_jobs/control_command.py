@@ -1,13 +1,16 @@
-"""`afgap pause`, `unpause`, `cancel`: ask something of a run that is going on, and wait until it has obeyed."""
+"""`afgap pause`, `unpause`, `cancel`, `limits`: ask something of a run that goes on, and wait until it has obeyed."""
 
+import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
-from core.errors import RunError
-from core.store.live import LiveFiles, Orders, State
+from core.errors import RunError, SpecError
+from core.store.live import LiveFiles, LiveRun, Orders, State
 from core.store.workspace import Workspace
 
 OBEY_WITHIN_S = 30.0
@@ -29,6 +32,71 @@ def set_state(*, study: str, workspace: Path, state: State) -> int:
     wait_until_obeyed(files, orders, study=study)
     click.echo(f"{study}: {WORDS[state].format(study=study)}")
     return 0
+
+
+LIMITS = ("rpm", "rpd", "tpm", "input_tpm", "output_tpm", "concurrency")
+
+
+def show_or_set_limits(*, study: str, workspace: Path, lane: str | None, changes: Sequence[str], as_json: bool) -> int:
+    """Print the limits that a run keeps to, or change those of one lane until the run ends. Returns 0.
+
+    SpecError where lane or limit is wrong, WorkspaceError where no run is going on, RunError where it does not answer.
+    """
+    held = Workspace(workspace)
+    held.check_readable()
+    files = LiveFiles(held.study_folder(study))
+    if lane is not None and changes:
+        wanted = _parsed(changes)
+        place = _place(files.told_or_raise(study), lane)
+
+        def change(before: Orders) -> Orders:
+            others = {name: each for name, each in before.limits.items() if name != place}
+            own = {**before.limits.get(place, {}), **wanted} if wanted is not None else {}
+            return replace(before, limits={**others, place: own} if own else others)
+
+        wait_until_obeyed(files, files.order(study, change), study=study)
+    elif lane is not None:
+        raise SpecError(
+            f"{lane}: what is to change? Give LIMIT=NUMBER, LIMIT=none or default; limits: {', '.join(LIMITS)}"
+        )
+    told = files.told_or_raise(study)
+    if as_json:
+        click.echo(json.dumps(told.facts["limits"], indent=1))
+        return 0
+    for place, facts in _limits_of(told).items():
+        shared = f" (shared by {', '.join(facts['lanes'])})" if facts["lanes"] != [place] else ""
+        click.echo(f"{place}: {facts['told']}{shared}")
+    return 0
+
+
+def _parsed(changes: Sequence[str]) -> dict[str, int | None] | None:
+    """Limit → value; None for `default`, which takes every change back."""
+    if list(changes) == ["default"]:
+        return None
+    wanted: dict[str, int | None] = {}
+    for each in changes:
+        name, equals, value = each.partition("=")
+        if not equals or name not in LIMITS:
+            raise SpecError(f"{each}: write LIMIT=NUMBER, LIMIT=none, or default alone; limits: {', '.join(LIMITS)}")
+        if value != "none" and not (value.isascii() and value.isdigit() and int(value) > 0):
+            raise SpecError(f"{each}: the value must be a whole number above 0, or none for no such limit")
+        wanted[name] = None if value == "none" else int(value)
+    return wanted
+
+
+def _limits_of(told: LiveRun) -> Mapping[str, Mapping[str, Any]]:
+    limits: Mapping[str, Mapping[str, Any]] = told.facts["limits"]
+    return limits
+
+
+def _place(told: LiveRun, lane: str) -> str:
+    """The pool or lane whose limits a lane keeps to."""
+    limits = _limits_of(told)
+    for place, facts in limits.items():
+        if lane == place or lane in facts["lanes"]:
+            return place
+    known = ", ".join(limits) or "none: local engines have no limits"
+    raise SpecError(f"{lane}: the run has no such lane or pool with limits: name one of {known}")
 
 
 def wait_until_obeyed(files: LiveFiles, orders: Orders, *, study: str) -> None:

@@ -26,6 +26,7 @@ from core.store.workspace import Workspace
 from ray_jobs.dispatcher import DispatcherActor
 from ray_jobs.engine_actor import EngineActor
 from ray_jobs.journal_client import join_journal
+from ray_jobs.limiter_actor import find_limiter
 from ray_jobs.live_run import LiveDesk
 from ray_jobs.outbox import RunLabels
 from ray_jobs.ray_failures import ACTOR_GONE, GOES_ON, LOST_PEER, first_line, wait_for
@@ -85,6 +86,7 @@ class Crew:
         """Lane → deaths in a row, and the replies it had given at the last one."""
         self._serial = itertools.count()
         self._is_draining = False
+        self._changed_limits: Mapping[str, Mapping[str, int | None]] = {}
         self._membership = join_journal(workspace, study=snapshot.spec.study, run_id=assignment.run_id, scratch=scratch)
         self._journal: Any = self._membership.actor
         self._snapshot = ray.put(snapshot)
@@ -129,8 +131,7 @@ class Crew:
             try:
                 while self._posts:
                     if pressed and not self._is_draining:
-                        self._is_draining = True
-                        wait_for(self._dispatcher.drain.remote())
+                        self._drain()
                     if len(pressed) > 1:
                         raise KeyboardInterrupt
                     orders = desk.new_orders() if desk else None
@@ -148,14 +149,32 @@ class Crew:
                 raise RunError(f"{LOST_PEER} ({first_line(error)}): {GOES_ON}") from None
 
     def dismiss(self) -> None:
-        """Commit what is left and release the workspace."""
+        """Commit what is left and release the workspace. Limits are as configured again."""
+        with contextlib.suppress(*ACTOR_GONE):
+            self._change_limits({})
         self._membership.leave()
+
+    def _drain(self) -> None:
+        self._is_draining = True
+        wait_for(self._dispatcher.drain.remote())
+        for post in self._posts.values():
+            post.actor.drain.remote()  # not waited for: it may be dead
 
     def _obey(self, orders: Orders) -> None:
         if orders.state == "cancelled":
-            self._is_draining = True
-            wait_for(self._dispatcher.drain.remote())
+            self._drain()
         wait_for(self._dispatcher.pause.remote(orders.state == "paused"))
+        self._change_limits(orders.limits)
+
+    def _change_limits(self, limits: Mapping[str, Mapping[str, int | None]]) -> None:
+        """`limits`: all that is to differ from the study, by pool or lane."""
+        for lane in self._assignment.lanes:
+            changes = limits.get(lane.limits_name, {})
+            if changes != self._changed_limits.get(lane.limits_name, {}):
+                wait_for(
+                    find_limiter().set_limits.remote(lane.limit_place, lane.with_changes(changes) if changes else None)
+                )
+        self._changed_limits = limits
 
     def _await_an_end(self) -> None:
         """Wait a moment for an engine to end its work, or for the journal to die: without it no call may be made."""

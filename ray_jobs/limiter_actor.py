@@ -43,9 +43,9 @@ class LimiterHost:
         now = self._asked_s = time.monotonic()
         return self._limiter.answer(ask, now=now, jitter=random.random())
 
-    async def set_limits(self, name: str, limits: LaneLimits | None) -> int:
-        """Change the limits of the lanes of that name while they run; None: the study's again. How many there are."""
-        return self._limiter.set_limits(name, limits)
+    async def set_limits(self, place: tuple[str, str], limits: LaneLimits | None) -> None:
+        """Change the limits of a server's pool or model while calls go on; None: as configured again."""
+        self._limiter.set_limits(place, limits)
 
     async def pid(self) -> int:
         """This process."""

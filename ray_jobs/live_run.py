@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from core.schedule.lanes import Lane
 from core.schedule.pace import Pace
 from core.schedule.progress import RunProgress
 from core.schedule.retry import POLICIES
@@ -17,8 +18,9 @@ TELL_EVERY_S = 1.0
 class LiveDesk:
     """Tells where the run stands, and reads what is asked of it."""
 
-    def __init__(self, files: LiveFiles, *, study: str, run_id: str) -> None:
+    def __init__(self, files: LiveFiles, *, study: str, run_id: str, lanes: tuple[Lane, ...]) -> None:
         self._files = files
+        self._lanes = lanes
         self._study = study
         self._run_id = run_id
         self._pace = Pace()
@@ -54,9 +56,19 @@ class LiveDesk:
                 written_at=time.time(),
                 obeyed=self._obeyed.serial,
                 state=state,
-                facts=live_facts(progress, self._pace),
+                facts=live_facts(progress, self._pace) | {"limits": self._limits()},
             )
         )
+
+    def _limits(self) -> dict[str, dict[str, Any]]:
+        """Pool or lane → the limits in force, and the lanes that share them."""
+        facts: dict[str, dict[str, Any]] = {}
+        for lane in self._lanes:
+            limits = lane.with_changes(self._obeyed.limits.get(lane.limits_name, {}))
+            if limits is not None:
+                place = facts.setdefault(lane.limits_name, {"told": limits.told(), "lanes": []})
+                place["lanes"].append(lane.name)
+        return facts
 
 
 def live_facts(progress: RunProgress, pace: Pace) -> dict[str, Any]:

@@ -86,8 +86,10 @@ def run_study(
     if workspace.exists:
         predecessor = end_orphan(workspace.lock_file, may_share=options.address is not None)
         remove_scratch(predecessor.scratch if predecessor else None)
-    stored = reconcile(prepared, workspace=workspace, upgrade=options.upgrade)
-    snapshot = stored or prepared.snapshot
+    reconciled = reconcile(prepared, workspace=workspace, upgrade=options.upgrade)
+    for note in reconciled.notes:
+        say(note)
+    snapshot = reconciled.snapshot
     limit = trial_limit(snapshot, requests=options.request_limit)
     work = owed_work(snapshot, workspace=workspace, limit=limit, retry_failed=options.retry_failed)
     run_id = uuid.uuid4().hex[:16]
@@ -95,9 +97,9 @@ def run_study(
     if work.labels:
         end = _make_calls(
             replace(prepared, snapshot=snapshot), workspace, options,
-            run_id=run_id, is_new=stored is None, limit=limit, labels=work.labels, show=show, say=say,
+            run_id=run_id, is_new=reconciled.is_new, limit=limit, labels=work.labels, show=show, say=say,
         )  # fmt: skip
-    elif stored is None:
+    elif reconciled.is_new:
         store_snapshot(snapshot, workspace=workspace, run_id=run_id)
     left = owed_work(snapshot, workspace=workspace, limit=limit, retry_failed=False)
     return RunEnd(
@@ -182,7 +184,7 @@ def _make_calls(
         files = LiveFiles(workspace.study_folder(prepared.spec.study))
         files.begin()
         stack.callback(files.end)
-        return crew.watch(show, LiveDesk(files, study=prepared.spec.study, run_id=run_id))
+        return crew.watch(show, LiveDesk(files, study=prepared.spec.study, run_id=run_id, lanes=lanes))
 
 
 def _with_servers(

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,9 @@ class Table:
         self._writing = threading.RLock()
         self._writer = uuid.uuid4().hex
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "schema": self._schema}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"], schema=state["schema"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is open and locked here stays here: another process opens the table for itself."""
+        return partial(Table, schema=self._schema), (self.path,)
 
     def create(self) -> None:
         """Make an empty table, unless one is there; columns that an older one lacks are added. StoreError if not."""

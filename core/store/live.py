@@ -4,6 +4,7 @@ Files, not connections: `status` and `pause` work from any shell and node that s
 can't disturb the run. Writes replace the file whole, so a reader never sees half of one.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -29,8 +30,8 @@ class Orders:
 
     serial: int = 0
     state: State = "running"
-    limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Lane → limit → its new value."""
+    limits: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
+    """Pool or lane → limit → its new value; None: no such limit any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,9 @@ class LiveFiles:
             file.unlink(missing_ok=True)
 
     def tell(self, live: LiveRun) -> None:
-        """Write where the run stands."""
-        _replace(self._live, asdict(live))
+        """Write where the run stands. Where the disk takes nothing, what was told last stays: the run matters more."""
+        with contextlib.suppress(OSError):
+            _replace(self._live, asdict(live))
 
     def told(self) -> LiveRun | None:
         """The run that is going on; None where there is none."""
@@ -86,6 +88,15 @@ class LiveFiles:
         except TypeError:
             return None
         return live if live is not None and live.is_going_on else None
+
+    def told_or_raise(self, study: str) -> LiveRun:
+        """The run that is going on. WorkspaceError where there is none."""
+        told = self.told()
+        if told is None:
+            raise WorkspaceError(
+                f"{self._live.parent}: no run of {study!r} is going on: `afgap run {study}` begins one"
+            )
+        return told
 
     def orders(self) -> Orders:
         """What is asked of the run."""
@@ -97,10 +108,7 @@ class LiveFiles:
 
     def order(self, study: str, change: Callable[[Orders], Orders]) -> Orders:
         """Ask something of the run. WorkspaceError where none is going on or the file can't be written."""
-        if self.told() is None:
-            raise WorkspaceError(
-                f"{self._live.parent}: no run of {study!r} is going on: `afgap run {study}` begins one"
-            )
+        self.told_or_raise(study)
         try:
             with taking_turns(self._orders.with_suffix(".lock")):
                 before = self.orders()

@@ -5,14 +5,16 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
+from core.engines.stand_in.process import StandInProcess, counts_at, start_stand_in
+from core.engines.stand_in.server import StandInOptions
 from core.store.tables import snapshot_row
 from core.store.workspace import Workspace
 from ray_jobs.cli import main
@@ -20,6 +22,7 @@ from ray_jobs.preparation import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_TIMEOUT_S = 300
+PATIENCE_S = 120.0
 
 
 class Ended(NamedTuple):
@@ -92,13 +95,46 @@ def write_study(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def stand_in_counts() -> Callable[[int], dict[str, Any]]:
     """What a stand-in at that port has counted."""
+    return counts_at
 
-    def read(port: int) -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stand_in/counts", timeout=10) as response:
-            counts: dict[str, Any] = json.load(response)
-        return counts
 
-    return read
+@pytest.fixture
+def stand_in() -> Iterator[StandInProcess]:
+    """A server that takes 200 ms for a reply, so that there is a moment to disturb a run."""
+    with start_stand_in("planted", StandInOptions(latency_ms=200.0)) as server:
+        yield server
+
+
+@pytest.fixture
+def api_study(write_study: Callable[..., Path]) -> Callable[..., Path]:
+    """Writes a study whose subject `toy` and whose `judge` a stand-in answers, eight calls in flight for each.
+
+    `toy` adds to the subject's entry; the other keywords are those of `write_study`.
+    """
+
+    def write(server: StandInProcess, *, toy: dict[str, Any] | None = None, **parts: Any) -> Path:
+        model = {
+            "engine": "openai", "model": "m-2026-11-01", "stand_in": "planted", "base_url": server.openai_url,
+            "limits": {"concurrency": 8},
+        }  # fmt: skip
+        models = [{"name": "toy", **model, **(toy or {})}, {"name": "judge", "role": "judge", **model}]
+        return write_study(**{"models": models, "judges": {"compliance": {"model": "judge"}}, **parts})
+
+    return write
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """Waits for a moment of a run that goes on in that process; fails where the run ends before."""
+
+    def wait(is_so: Callable[[], bool], process: "subprocess.Popen[Any]") -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not is_so():
+            assert process.poll() is None, "the run ended before the moment came"
+            assert time.monotonic() < deadline, "the moment never came"
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture

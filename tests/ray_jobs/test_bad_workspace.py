@@ -1,6 +1,8 @@
 """A workspace that can't be used, or that lacks what is asked for, is refused in one message and left as it was."""
 
 import json
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 
 from core.plan.build import generation_call
 from core.plan.records import Call, Reply
+from core.store.live import LiveFiles, LiveRun
+from core.store.lock import this_process
 from core.store.tables import SCHEMA_VERSION, outcome_row
 from core.store.workspace import Workspace
 from ray_jobs.cli import main
@@ -127,3 +131,37 @@ def test_a_stored_study_goes_on_by_its_name_and_an_upgrade_is_kept_even_if_it_ow
     snapshot = Workspace(workspace).snapshot("tiny")
     assert snapshot is not None
     assert [judge.name for judge in snapshot.judges] == ["compliance"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), ["toy", "LIMIT=NUMBER", "rpm"]),
+        (("rpm=0",), ["rpm=0", "a whole number above 0"]),
+        (("rpm=fast",), ["rpm=fast", "a whole number above 0"]),
+        (("rmp=5",), ["rmp=5", "rpm, rpd, tpm"]),
+        (("default", "rpm=5"), ["default alone"]),
+    ],
+)
+def test_a_wrong_change_of_limits_is_refused(
+    arguments: tuple[str, ...], says: list[str], begun: Path, workspace: Path, refusal: Refusal
+) -> None:
+    tell_of_a_run(workspace)
+    refusal("limits", "tiny", "toy", *arguments, says=says)
+
+
+def test_limits_of_an_unknown_lane_or_of_no_run_are_refused(begun: Path, workspace: Path, refusal: Refusal) -> None:
+    refusal("limits", "tiny", says=["no run of 'tiny' is going on"])
+    refusal("limits", "tiny", "toy", "rpm=5", says=["no run of 'tiny' is going on"])
+    tell_of_a_run(workspace)
+    refusal("limits", "tiny", "tony", "rpm=5", says=["tony", "name one of toy"])
+
+
+def tell_of_a_run(workspace: Path) -> None:
+    """As a run of this very process would."""
+    files = LiveFiles(Workspace(workspace).study_folder("tiny"))
+    files.begin()
+    pid, started = this_process()
+    facts = {"limits": {"toy": {"told": "rpm 600", "lanes": ["toy"]}}}
+    host = socket.gethostname()
+    files.tell(LiveRun("tiny", "run", host, pid, started, time.time(), obeyed=0, state="running", facts=facts))

@@ -10,14 +10,16 @@ from core.store.workspace import Workspace
 from ray_jobs.cli import main
 
 
-def test_it_tells_a_whole_store_from_a_damaged_one(
-    write_study: Callable[..., Path],
-    store_study: Callable[[Path], None],
-    workspace: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.fixture
+def held(write_study: Callable[..., Path], store_study: Callable[[Path], None], workspace: Path) -> Workspace:
+    """A workspace with a study and no reply."""
     store_study(write_study())
-    held = Workspace(workspace)
+    return Workspace(workspace)
+
+
+def test_it_tells_a_whole_store_from_a_damaged_one(
+    held: Workspace, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     held.append("texts", [{"digest": "d" * 32, "text": "not what the digest says"}])
     at = ["--workspace", str(workspace)]
     assert main(["verify", *at]) == 2
@@ -33,14 +35,8 @@ def test_it_tells_a_whole_store_from_a_damaged_one(
     assert "no study of that name" in capsys.readouterr().err
 
 
-def test_a_study_without_a_reply_is_whole_and_owed(
-    write_study: Callable[..., Path],
-    store_study: Callable[[Path], None],
-    workspace: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    store_study(write_study())
-    assert main(["verify", "tiny", "--workspace", str(workspace)]) == 0
+def test_a_study_without_a_reply_is_whole_and_owed(held: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "tiny", "--workspace", str(held.folder)]) == 0
     out = capsys.readouterr().out
     assert "study tiny: 12 planned, 0 replied, 0 failed for good; 0 trials complete, 12 owed" in out
     assert "the store is whole" in out
