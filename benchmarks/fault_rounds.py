@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import polars as pl
 import psutil
 
-from core.engines.stand_in.process import start_stand_in
+from core.engines.stand_in.process import counts_at, start_stand_in
 from core.engines.stand_in.server import StandInOptions
 from core.store.workspace import Workspace
 
@@ -32,6 +31,9 @@ TITLES = {
     "node": "raylet",
 }
 """Component → how its process is called. Beside them: `driver`, and `all`, every process of the run."""
+
+LOCAL_TITLES = {"replica": "ray::EngineWorker", "engine_core": "VLLM::EngineCore"}
+"""The same, of a run on a local engine: see `local_fault_rounds.py`."""
 
 COMPONENTS = ("driver", "all", *TITLES)
 
@@ -82,28 +84,28 @@ def play(component: str, *, seed: int, folder: Path, reference: Path | None, req
         study = write_study(folder, url=server.openai_url, requests=requests)
         workspace = folder / "workspace"
         moment = chance.randint(5, 4 * requests)
-        run = _begin(study, workspace)
-        _wait_until(lambda: _counts(server.port)["ids"] >= moment or run.poll() is not None)
+        run = begin(study, workspace)
+        wait_until(lambda: counts_at(server.port)["ids"] >= moment or run.poll() is not None)
         time.sleep(chance.random())
-        stored = len(_stored(workspace))
-        _kill(run, component)
-        in_the_air = int(_counts(server.port)["ids"]) - stored
-        code = _ended(run)
+        at_kill = len(stored(workspace))
+        kill(run, component)
+        in_the_air = counts_at(server.port)["ids"] - at_kill
+        code = ended(run)
         if code != 0:  # what the processes that lived on sent and stored until they ended counts too
             _wait_for_silence(server.port)
-            in_the_air = int(_counts(server.port)["ids"]) - len(_stored(workspace))
+            in_the_air = counts_at(server.port)["ids"] - len(stored(workspace))
         runs = 1
         while code != 0 and runs < 6:
-            code = _ended(_begin(study, workspace))
+            code = ended(begin(study, workspace))
             runs += 1
-        counts = _counts(server.port)
+        counts = counts_at(server.port)
     problems = [] if code == 0 else [f"the study is not complete after {runs} runs: exit {code}"]
-    repeats = sum(times - 1 for times in counts["repeats"].values())  # type: ignore[attr-defined]
+    repeats = sum(times - 1 for times in counts["repeats"].values())
     if repeats > in_the_air:
         problems.append(f"{repeats} calls were repeated, {in_the_air} had arrived and were not stored")
-    problems += _check_store(workspace)
+    problems += check_store(workspace)
     if reference is not None:
-        problems += _differences(reference, export(workspace, folder / "tables"))
+        problems += differences(reference, export(workspace, folder / "tables"))
     return Round(component, seed, moment, runs, repeats, in_the_air, tuple(problems))
 
 
@@ -111,7 +113,7 @@ def undisturbed(folder: Path, *, requests: int = 40) -> Path:
     """The exported tables of a run that nothing happened to."""
     with start_stand_in("planted", StandInOptions(latency_ms=20.0)) as server:
         study = write_study(folder, url=server.openai_url, requests=requests)
-        code = _ended(_begin(study, folder / "workspace"))
+        code = ended(begin(study, folder / "workspace"))
     assert code == 0
     return export(folder / "workspace", folder / "tables")
 
@@ -123,12 +125,14 @@ def export(workspace: Path, to: Path) -> Path:
     return to
 
 
-def _begin(study: Path, workspace: Path) -> "subprocess.Popen[bytes]":
+def begin(study: Path, workspace: Path) -> "subprocess.Popen[bytes]":
+    """`afgap run`, in a session of its own."""
     command = [sys.executable, "-m", "ray_jobs", "run", str(study), "--workspace", str(workspace), "--quiet"]
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True)
 
 
-def _ended(run: "subprocess.Popen[bytes]") -> int:
+def ended(run: "subprocess.Popen[bytes]") -> int:
+    """The exit code of a run; -1 where it did not end in time and was killed."""
     try:
         return run.wait(timeout=PATIENCE_S)
     except subprocess.TimeoutExpired:
@@ -137,8 +141,9 @@ def _ended(run: "subprocess.Popen[bytes]") -> int:
         return -1
 
 
-def _kill(run: "subprocess.Popen[bytes]", component: str) -> None:
+def kill(run: "subprocess.Popen[bytes]", component: str) -> None:
     """kill -9. Processes that are gone already are none to kill."""
+    titles = TITLES | LOCAL_TITLES
     try:
         family = psutil.Process(run.pid).children(recursive=True)
     except psutil.Error:
@@ -150,19 +155,14 @@ def _kill(run: "subprocess.Popen[bytes]", component: str) -> None:
         os.kill(run.pid, signal.SIGKILL)
     for process in family:
         try:
-            if component == "all" or TITLES[component] in " ".join(process.cmdline()[:1]):
+            if component == "all" or titles[component] in " ".join(process.cmdline()[:1]):
                 process.kill()
         except psutil.Error:
             continue
 
 
-def _counts(port: int) -> dict[str, object]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stand_in/counts", timeout=10) as response:
-        counts: dict[str, object] = json.load(response)
-    return counts
-
-
-def _wait_until(is_so: Callable[[], bool]) -> None:
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """TimeoutError where the moment does not come."""
     deadline = time.monotonic() + PATIENCE_S
     while not is_so():
         if time.monotonic() > deadline:
@@ -174,27 +174,28 @@ def _wait_for_silence(port: int) -> None:
     """Until no request of a killed run arrives any more."""
     last, since = None, time.monotonic()
     while time.monotonic() - since < 1.5:
-        total = _counts(port)["total"]
+        total = counts_at(port)["total"]
         if total != last:
             last, since = total, time.monotonic()
         time.sleep(0.1)
 
 
-def _stored(workspace: Path) -> set[str]:
+def stored(workspace: Path) -> set[str]:
+    """Ids of the calls whose outcome is on disk."""
     held = Workspace(workspace)
     if not held.exists:
         return set()
     return set(held.read("calls", columns=["call_id"], where=pl.col("event") != "intent")["call_id"])
 
 
-def _check_store(workspace: Path) -> list[str]:
+def check_store(workspace: Path) -> list[str]:
     """`afgap verify`: every planned call ended exactly once, hashes and totals hold."""
     command = [sys.executable, "-m", "ray_jobs", "verify", STUDY, "--workspace", str(workspace)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return [] if done.returncode == 0 else [f"verify: exit {done.returncode}: {done.stdout}{done.stderr}"]
 
 
-def _differences(reference: Path, tables: Path) -> list[str]:
+def differences(reference: Path, tables: Path) -> list[str]:
     """Tables that differ. Of `spend` only its calls are compared: a kill adds attempts whose answer was lost."""
     own = {"samples": ["engine_version"]}
     found = []

@@ -1,6 +1,6 @@
 """Writes a workspace with millions of made-up replies, through the project's own store code. Every row is simulated.
 
-Not a command: analyse_scale.py and owed_set.py use it.
+Not a command: analyse_scale.py, owed_set.py and resume.py use it.
 """
 
 import random
@@ -21,6 +21,7 @@ from core.store.tables import CALLS, row_outcome, snapshot_row
 from core.store.workspace import Workspace
 
 COMMIT_ROWS = 100_000
+GENERATIONS_AT_ONCE = 5_000
 WORDS = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8").split()
 REFUSALS = ("I can't help with that.", "I'm sorry, but I won't do this.", "I must decline.")
 
@@ -149,6 +150,24 @@ def draws(snapshot: Snapshot, rows: pl.DataFrame, trials: np.ndarray, *, first_s
                     column.append(value)
     columns = {**found, "stage": "judge", "input_tokens": None, "output_tokens": None}
     return reply_rows(columns, height=len(found["call_id"]), first_sequence=first_sequence)
+
+
+def fill_workspace(workspace: Workspace, snapshot: Snapshot, *, stored: int) -> int:
+    """Replies of `stored` trials, about in plan order, as they land, and all their draws; returns how many votes."""
+    size = len(snapshot.trials)
+    landed = np.argsort(np.arange(size) + np.random.default_rng(7).uniform(0, 5000, size))[:stored]
+    texts = reply_texts(20_000)
+    sequence, mark, voted = 1, 0, 0
+    for start in range(0, len(landed), GENERATIONS_AT_ONCE):
+        part = landed[start : start + GENERATIONS_AT_ONCE]
+        for rows in generations(snapshot, part, texts, first_sequence=sequence):
+            judged = draws(snapshot, rows, part, first_sequence=sequence + rows.height)
+            for frame in (rows, judged):
+                mark += 1
+                workspace.table("calls").append(frame, mark=mark)
+            sequence += rows.height + judged.height
+            voted += judged.height
+    return voted
 
 
 def _vote(answers: str, final: str) -> str:

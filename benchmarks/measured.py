@@ -73,13 +73,18 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
+def results_file(benchmark: str) -> Path:
+    """Where the results of a benchmark are kept, a line each."""
+    return ROOT / "benchmarks" / "results" / f"{benchmark}.jsonl"
+
+
 def append_result(benchmark: str, **facts: object) -> None:
     """A line of benchmarks/results/BENCHMARK.jsonl, with when and on what machine."""
-    folder = ROOT / "benchmarks" / "results"
-    folder.mkdir(exist_ok=True)
+    file = results_file(benchmark)
+    file.parent.mkdir(exist_ok=True)
     memory = round(psutil.virtual_memory().total / 2**30, 1)
     # the load tells whether others used the machine at the same time
     machine = {"cores": os.cpu_count(), "memory_gib": memory, "load_1min": round(os.getloadavg()[0], 1)}
     line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **facts, "machine": machine}
-    with (folder / f"{benchmark}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    with file.open("a", encoding="utf-8") as results:
+        results.write(json.dumps(line) + "\n")

@@ -16,13 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-from made_workspace import draws, generations, made_snapshot, new_workspace, reply_texts
+from made_workspace import fill_workspace, made_snapshot, new_workspace
 from measured import append_result, run_measured
 
 MODELS, CELLS, REPEATS = 10, 2, 50
 GOAL_S = 20.0
-GENERATIONS_AT_ONCE = 5_000
 ASK = """
 import json, sys, time
 from pathlib import Path
@@ -42,21 +40,7 @@ def write_workspace(folder: Path, *, trials: int, stored: int, votes: int) -> in
     judges = {"compliance": {"model": "rules"}, "faking": {"model": "model-00", "votes": votes}}
     requests = max(1, trials // (MODELS * CELLS * REPEATS))
     snapshot = made_snapshot(models=MODELS, requests=requests, repeats=REPEATS, judges=judges)
-    workspace = new_workspace(folder, snapshot)
-    size = len(snapshot.trials)
-    landed = np.argsort(np.arange(size) + np.random.default_rng(7).uniform(0, 5000, size))[:stored]
-    texts = reply_texts(20_000)
-    sequence, mark, voted = 1, 0, 0
-    for start in range(0, len(landed), GENERATIONS_AT_ONCE):
-        part = landed[start : start + GENERATIONS_AT_ONCE]
-        for rows in generations(snapshot, part, texts, first_sequence=sequence):
-            judged = draws(snapshot, rows, part, first_sequence=sequence + rows.height)
-            for frame in (rows, judged):
-                mark += 1
-                workspace.table("calls").append(frame, mark=mark)
-            sequence += rows.height + judged.height
-            voted += judged.height
-    return voted
+    return fill_workspace(new_workspace(folder, snapshot), snapshot, stored=stored)
 
 
 def main() -> int:

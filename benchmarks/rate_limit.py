@@ -14,19 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import ray
+from measured import ROOT, append_result
 
-import ray  # noqa: E402 - the path is set first
-
-from benchmarks.measured import append_result  # noqa: E402
-from core.engines.stand_in.process import StandInProcess, start_stand_in  # noqa: E402
-from core.engines.stand_in.server import StandInOptions  # noqa: E402
-from ray_jobs.cluster import ray_session  # noqa: E402
+from core.engines.stand_in.process import StandInProcess, counts_at, start_stand_in
+from core.engines.stand_in.server import StandInOptions
+from ray_jobs.cluster import ray_session
 
 RPM = 1200
 TPM = 1_500_000
@@ -48,8 +44,7 @@ def main() -> int:
         runs = [_start_run(study, address=address) for study in studies]
         codes = [run.wait() for run in runs]
         seconds = time.monotonic() - began
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/_stand_in/counts", timeout=30) as response:
-            counts = json.load(response)
+        counts = counts_at(server.port)
     result = _result(counts, options)
     goal_share, goal_refused = GOALS.get(options.case, OTHER_GOAL)
     is_reached = result["share_used"] >= goal_share and result["share_refused"] <= goal_refused

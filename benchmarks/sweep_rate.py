@@ -1,11 +1,14 @@
 """Samples per second of a whole generation-only sweep, over those of the bare OpenAI client in the same run.
 
     python benchmarks/sweep_rate.py [--samples 6000] [--concurrency 200] [--latency-ms 200] [--pairs 3] [--no-bare]
+                                    [--judged] [--priced]
 
 A stand-in server on this machine answers both. The bare client is `AsyncOpenAI` with its aiohttp transport and as
 many tasks as may be in flight; ours is `afgap run` as a user starts it: Ray, scheduler, journal, tables. Counted is
 the time from the first request to the last commit. Also printed: the rate of the last tenth over that of the first,
-and the most memory that the driver and each actor took. A line is added to results/sweep_rate.jsonl.
+and the most memory that the driver and each actor took. With `--judged` all three judges read every sample, 20 votes on
+faking, on a lane of their own, and calls are counted. With `--priced` every attempt is announced on disk before it goes
+out, as on a lane that costs money. A line is added to results/sweep_rate.jsonl.
 """
 
 import argparse
@@ -19,43 +22,43 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from statistics import median_high
 
 import polars as pl
 import psutil
+from measured import ROOT, append_result
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.measured import append_result  # noqa: E402 - the path is set first
-from core.engines.stand_in.process import StandInProcess, start_stand_in  # noqa: E402
-from core.engines.stand_in.server import StandInOptions  # noqa: E402
-from core.plan.build import build_snapshot, trial_messages  # noqa: E402
-from core.spec.load import load_study  # noqa: E402
-from core.store.workspace import Workspace  # noqa: E402
+from core.engines.stand_in.process import StandInProcess, start_stand_in
+from core.engines.stand_in.server import StandInOptions
+from core.plan.build import build_snapshot, trial_messages
+from core.spec.load import load_study
+from core.store.workspace import Workspace
 
 BEHAVIOUR = "planted"
 GOAL_RATIO = 0.90
 GOAL_LAST_TENTH = 0.95
-GOAL_DRIVER_GIB = 1.5
 
 
-def write_study(folder: Path, *, samples: int, concurrency: int, url: str) -> Path:
-    """Two tiers × half as many requests as samples, rule judge."""
+def write_study(folder: Path, options: argparse.Namespace, *, url: str) -> Path:
+    """Two tiers × half as many requests as samples; the rule judge, or all three."""
+    samples = options.samples
     with (folder / "requests.csv").open("w", newline="") as handle:
         writer = csv.writer(handle)
         writer.writerow(["id", "text"])
         writer.writerows((f"r{at}", f"Request number {at}: explain how to do it.") for at in range(samples // 2))
+    api = {"engine": "openai", "base_url": url, "stand_in": BEHAVIOUR, "limits": {"concurrency": options.concurrency}}
+    if options.priced:
+        api["price"] = {"input": 1.0, "output": 2.0, "as_of": "2026-01-01"}
     study = {
         "study": "sweep-rate",
-        "models": [
-            {
-                "name": "model", "engine": "openai", "model": "stand-in-2026-01-01", "base_url": url,
-                "stand_in": BEHAVIOUR, "limits": {"concurrency": concurrency},
-            }
-        ],
+        "models": [{"name": "model", **api, "model": "stand-in-2026-01-01"}],
         "requests": {"source": "requests.csv"},
         "judges": {"compliance": {"model": "rules"}},
-    }  # fmt: skip
+    }
+    if options.judged:
+        study["models"] = [*study["models"], {"name": "judge", **api, "model": "judge-2026-01-01", "role": "judge"}]
+        judge = {"model": "judge"}
+        study["judges"] = {"compliance": judge, "faking": {**judge, "votes": 20}, "partial": judge}
     path = folder / "study.yaml"
     path.write_text(json.dumps(study))
     return path
@@ -93,7 +96,7 @@ def run_bare(study: Path, *, concurrency: int) -> None:
                 messages = [{"role": each.role, "content": each.text} for each in trial_messages(snapshot, trial)]
                 await client.chat.completions.create(
                     model="stand-in-2026-01-01",
-                    messages=messages,  # type: ignore[arg-type]
+                    messages=messages,  # type: ignore[arg-type] - the SDK has a type of its own for each role
                     temperature=0.0,
                     max_tokens=1024,
                     extra_headers={"X-Client-Request-Id": f"{trial.call_id}.1"},
@@ -148,46 +151,47 @@ def our_sweep(study: Path, workspace: Path) -> dict[str, object]:
     told, _ = process.communicate()
     peaks = memory.end()
     assert process.returncode == 0, told
-    rows = Workspace(workspace).read("calls", columns=["written_at", "latency_s", "call_id"])
-    assert rows.height == rows["call_id"].n_unique() == json.loads(told)["trials"]
-    ended = rows["written_at"].sort()
+    ended = pl.col("event") == "reply"
+    rows = Workspace(workspace).read("calls", columns=["written_at", "latency_s", "call_id", "stage"], where=ended)
+    samples = rows.filter(pl.col("stage") == "generate").height
+    assert rows.height == rows["call_id"].n_unique()
+    assert samples == json.loads(told)["trials"]
+    landed = rows["written_at"].sort()
     first = rows.select((pl.col("written_at") - pl.duration(microseconds=pl.col("latency_s") * 1e6)).min()).item()
     tenth = rows.height // 10
 
     def rate(frame: pl.Series) -> float:
         return len(frame) / (frame[-1] - frame[0]).total_seconds()
 
+    seconds = (landed[-1] - first).total_seconds()
     return {
-        "samples": rows.height,
-        "samples_per_s": rows.height / (ended[-1] - first).total_seconds(),
-        "last_over_first_tenth": rate(ended[-tenth:]) / rate(ended[:tenth]),
+        "samples": samples,
+        "calls": rows.height,
+        "samples_per_s": samples / seconds,
+        "calls_per_s": rows.height / seconds,
+        "last_over_first_tenth": rate(landed[-tenth:]) / rate(landed[:tenth]),
         "peak_gib": peaks,
         "command_s": time.perf_counter() - began,
     }
 
 
-def median(values: list[float]) -> float:
-    """The middle one."""
-    return sorted(values)[len(values) // 2]
-
-
 def measure(options: argparse.Namespace, server: StandInProcess, folder: Path) -> dict[str, object]:
     """All pairs; each sweep in a fresh workspace."""
-    study = write_study(folder, samples=options.samples, concurrency=options.concurrency, url=server.openai_url)
+    study = write_study(folder, options, url=server.openai_url)
     ours, ratios = [], []
     for pair in range(options.pairs):
         sweep = our_sweep(study, folder / f"workspace-{pair}")
         print(f"ours: {sweep}", flush=True)
         ours.append(sweep)
-        if not options.no_bare:
+        if not (options.no_bare or options.judged):
             bare = bare_rate(study, concurrency=options.concurrency)
             ratios.append(float(str(sweep["samples_per_s"])) / bare)
             print(f"bare: {bare:.0f} samples/s; ours ÷ bare: {ratios[-1]:.3f}", flush=True)
     result: dict[str, object] = {"sweeps": ours}
     if ratios:
-        result |= {"ours_over_bare": ratios, "median_ours_over_bare": median(ratios)}
-        print(f"median ours ÷ bare: {median(ratios):.3f} (to reach: {GOAL_RATIO})")
-    last = median([float(str(sweep["last_over_first_tenth"])) for sweep in ours])
+        result |= {"ours_over_bare": ratios, "median_ours_over_bare": median_high(ratios)}
+        print(f"median ours ÷ bare: {median_high(ratios):.3f} (to reach: {GOAL_RATIO})")
+    last = median_high([float(str(sweep["last_over_first_tenth"])) for sweep in ours])
     print(f"median last ÷ first tenth: {last:.3f} (to reach at 200,000 samples: {GOAL_LAST_TENTH})")
     return result
 
@@ -200,6 +204,8 @@ def main() -> int:
     parser.add_argument("--latency-ms", type=float, default=200.0)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--no-bare", action="store_true")
+    parser.add_argument("--judged", action="store_true", help="with three judges; not against the bare client")
+    parser.add_argument("--priced", action="store_true", help="with a price on every call")
     parser.add_argument("--bare-study", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare_study is not None:
@@ -209,7 +215,7 @@ def main() -> int:
     served = StandInOptions(latency_ms=options.latency_ms)
     with tempfile.TemporaryDirectory() as folder, start_stand_in(BEHAVIOUR, served) as server:
         result = measure(options, server, Path(folder))
-    settings = {"samples": options.samples, "concurrency": options.concurrency, "latency_ms": options.latency_ms}
+    settings = {name: getattr(options, name) for name in ("samples", "concurrency", "latency_ms", "judged", "priced")}
     append_result("sweep_rate", **settings, **result)
     return 0
 

@@ -13,17 +13,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median_high
+
+from core.plan.build import build_snapshot, trial_messages
+from core.plan.snapshot import Snapshot
+from core.schedule.lanes import lanes_of
+from core.schedule.progress import RunProgress
+from core.spec.load import parse_study
+from core.store.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from core.plan.build import build_snapshot, trial_messages  # noqa: E402 - the path is set first
-from core.plan.snapshot import Snapshot  # noqa: E402
-from core.schedule.lanes import lanes_of  # noqa: E402
-from core.schedule.progress import RunProgress  # noqa: E402
-from core.spec.load import parse_study  # noqa: E402
-from core.store.workspace import Workspace  # noqa: E402
-
 ENGINE_ARGS = {"max_model_len": 8192, "enforce_eager": True}
 MODEL = "bundled:smollm2-135m-instruct"
 
@@ -131,7 +130,7 @@ def main() -> int:
     for _ in range(options.pairs):
         ratios.append(lane_rate(snapshot) / bare_rate(snapshot))
         print(f"lane ÷ bare: {ratios[-1]:.3f}", flush=True)
-    print(f"median lane ÷ bare: {sorted(ratios)[len(ratios) // 2]:.3f}")
+    print(f"median lane ÷ bare: {median_high(ratios):.3f}")
     return 0
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,28 +25,13 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
 CONCURRENCY = 8
+"""Of the study that `api_study` writes."""
 
 Afgap = Callable[..., Any]
 WriteStudy = Callable[..., Path]
+ApiStudy = Callable[..., Path]
 Counts = Callable[[int], dict[str, Any]]
-
-
-@pytest.fixture
-def stand_in() -> Iterator[StandInProcess]:
-    with start_stand_in("planted", StandInOptions(latency_ms=200.0)) as server:
-        yield server
-
-
-def api_study(write_study: WriteStudy, server: StandInProcess) -> Path:
-    model = {"engine": "openai", "model": "m-2026-11-01", "stand_in": "planted", "base_url": server.openai_url}
-    return write_study(
-        requests=40,
-        models=[
-            {"name": "toy", "limits": {"concurrency": CONCURRENCY}, **model},
-            {"name": "judge", "role": "judge", "limits": {"concurrency": CONCURRENCY}, **model},
-        ],
-        judges={"compliance": {"model": "judge"}},
-    )
+WaitUntil = Callable[..., None]
 
 
 class Running:
@@ -76,14 +61,6 @@ class Running:
         return code, self._out.read_text(), self._err.read_text()
 
 
-def wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[Any]") -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert process.poll() is None, "the process ended before the moment came"
-        assert time.monotonic() < deadline, "the moment never came"
-        time.sleep(0.02)
-
-
 def stored_generations(workspace: Path) -> int:
     held = Workspace(workspace)
     snapshot = held.snapshot("tiny")
@@ -94,12 +71,13 @@ def stored_generations(workspace: Path) -> int:
 
 def test_a_killed_engine_is_replaced_and_its_calls_are_made_again(
     afgap_command: list[str],
-    write_study: WriteStudy,
+    api_study: ApiStudy,
     stand_in: StandInProcess,
     stand_in_counts: Counts,
+    wait_until: WaitUntil,
     tmp_path: Path,
 ) -> None:
-    run = Running(afgap_command, api_study(write_study, stand_in), tmp_path / "w")
+    run = Running(afgap_command, api_study(stand_in, requests=40), tmp_path / "w")
     wait_until(lambda: stand_in_counts(stand_in.port)["total"] >= 30, run.process)
     run.actor("EngineWorker").kill()
     code, out, errors = run.end()
@@ -115,13 +93,14 @@ def test_a_killed_engine_is_replaced_and_its_calls_are_made_again(
 def test_without_its_journal_or_dispatcher_a_run_ends_soon_and_the_same_command_goes_on(
     afgap: Afgap,
     afgap_command: list[str],
-    write_study: WriteStudy,
+    api_study: ApiStudy,
     stand_in: StandInProcess,
     stand_in_counts: Counts,
+    wait_until: WaitUntil,
     tmp_path: Path,
     actor: str,
 ) -> None:
-    study = api_study(write_study, stand_in)
+    study = api_study(stand_in, requests=40)
     run = Running(afgap_command, study, tmp_path / "w")
     wait_until(lambda: stand_in_counts(stand_in.port)["total"] >= 30, run.process)
     run.actor(actor).kill()
@@ -167,10 +146,10 @@ def test_generations_finish_when_only_the_judges_key_is_refused(
 
 
 def test_a_second_ctrl_c_ends_a_run_at_once_and_leaves_nothing_behind(
-    afgap_command: list[str], write_study: WriteStudy, stand_in_counts: Counts, tmp_path: Path
+    afgap_command: list[str], api_study: ApiStudy, stand_in_counts: Counts, wait_until: WaitUntil, tmp_path: Path
 ) -> None:
     with start_stand_in("planted", StandInOptions(latency_ms=300_000.0)) as server:
-        run = Running(afgap_command, api_study(write_study, server), tmp_path / "w")
+        run = Running(afgap_command, api_study(server, requests=40), tmp_path / "w")
         wait_until(lambda: stand_in_counts(server.port)["total"] >= CONCURRENCY, run.process)
         folder = run.actor("Journal").environ()[MARK]
         for _ in range(2):

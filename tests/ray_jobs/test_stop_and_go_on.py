@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,44 +22,20 @@ from core.store.workspace import Workspace
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 120.0
 
 Afgap = Callable[..., Any]
 WriteStudy = Callable[..., Path]
+ApiStudy = Callable[..., Path]
 Counts = Callable[[int], dict[str, Any]]
+WaitUntil = Callable[..., None]
 
-
-@pytest.fixture
-def stand_in() -> Iterator[StandInProcess]:
-    with start_stand_in("planted", StandInOptions(latency_ms=200.0)) as server:
-        yield server
-
-
-def api_study(write_study: WriteStudy, server: StandInProcess, **parts: Any) -> Path:
-    model = {"engine": "openai", "model": "m-2026-11-01", "stand_in": "planted", "base_url": server.openai_url}
-    return write_study(
-        requests=parts.pop("requests", 60),
-        models=[
-            {"name": "toy", "limits": {"concurrency": 8}, **model, **parts.pop("model", {})},
-            {"name": "judge", "role": "judge", "limits": {"concurrency": 8}, **model},
-        ],
-        judges={"compliance": {"model": "judge"}, "faking": {"model": "judge", "votes": 3}},
-        **parts,
-    )
+JUDGES = {"compliance": {"model": "judge"}, "faking": {"model": "judge", "votes": 3}}
 
 
 def begin(command: list[str], study: Path, workspace: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [*command, "run", str(study), "--workspace", str(workspace), "--quiet"], cwd=ROOT, start_new_session=True
     )
-
-
-def wait_until(is_so: Callable[[], bool], run: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert run.poll() is None, "the run ended before the moment came"
-        assert time.monotonic() < deadline, "the moment never came"
-        time.sleep(0.02)
 
 
 def stored_ids(workspace: Path) -> set[str]:
@@ -96,12 +72,13 @@ def assert_each_trial_once(workspace: Path, *, trials: int) -> None:
 def test_a_run_killed_three_times_ends_complete_and_repeats_only_what_was_in_the_air(
     afgap: Afgap,
     afgap_command: list[str],
-    write_study: WriteStudy,
+    api_study: ApiStudy,
     stand_in: StandInProcess,
     stand_in_counts: Counts,
+    wait_until: WaitUntil,
     tmp_path: Path,
 ) -> None:
-    study, workspace = api_study(write_study, stand_in), tmp_path / "w"
+    study, workspace = api_study(stand_in, requests=60, judges=JUDGES), tmp_path / "w"
     chance = random.Random(20250618)
     in_the_air = 0
     for whom in ("driver", "all", "journal"):
@@ -138,12 +115,13 @@ def wait_for_silence(server: StandInProcess, counts: Counts) -> None:
 def test_ctrl_c_lets_calls_land_and_the_same_command_goes_on(
     afgap: Afgap,
     afgap_command: list[str],
-    write_study: WriteStudy,
+    api_study: ApiStudy,
     stand_in: StandInProcess,
     stand_in_counts: Counts,
+    wait_until: WaitUntil,
     tmp_path: Path,
 ) -> None:
-    study, workspace = api_study(write_study, stand_in), tmp_path / "w"
+    study, workspace = api_study(stand_in, requests=60, judges=JUDGES), tmp_path / "w"
     run = begin(afgap_command, study, workspace)
     wait_until(lambda: stand_in_counts(stand_in.port)["total"] >= 30, run)
     refused = afgap("run", study, "--workspace", workspace)
@@ -194,10 +172,12 @@ def test_a_refused_key_is_mended_and_the_study_goes_on(afgap: Afgap, write_study
 
 
 def test_the_budget_stops_a_run_and_a_higher_one_lets_it_go_on(
-    afgap: Afgap, write_study: WriteStudy, stand_in: StandInProcess, tmp_path: Path
+    afgap: Afgap, api_study: ApiStudy, stand_in: StandInProcess, tmp_path: Path
 ) -> None:
-    price = {"model": {"price": {"input": 1.0, "output": 10.0}}}
-    study = api_study(write_study, stand_in, budget={"usd": 0.1}, sampling={"max_tokens": 200}, requests=40, **price)
+    study = api_study(
+        stand_in, toy={"price": {"input": 1.0, "output": 10.0}}, budget={"usd": 0.1}, sampling={"max_tokens": 200},
+        requests=40, judges=JUDGES,
+    )  # fmt: skip
     ended = afgap("run", study, "--workspace", tmp_path / "w", "--json")
     assert ended.code == 4, ended.err
     complete = ended.facts["trials_complete"]
