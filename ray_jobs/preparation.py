@@ -18,8 +18,9 @@ from core.plan.tokenizer import MessageCounter, local_counter
 from core.schedule.budget import Price, price_of
 from core.schedule.lanes import Lane, lanes_of
 from core.spec.load import load_study
+from core.spec.model_entry import ModelSpec
 from core.spec.prices import ModelFacts, model_facts
-from core.spec.study import ModelSpec, StudySpec
+from core.spec.study import StudySpec
 from core.spec.weights import locate_weights
 from core.store.reuse import with_reuse
 from core.store.workspace import Workspace

@@ -11,7 +11,7 @@ from core.analyse.outcome_categories import Outcome
 from core.analyse.study_facts import JudgeFacts, StudyFacts
 from core.plan.snapshot import Snapshot
 from core.scenario.cell import Cell
-from core.spec.study import JudgeKind
+from core.spec.judging import JudgeKind
 from tracking.terminal import DECISIONS, number, percent, points
 
 OUTCOME_WORDS: Mapping[Outcome, str] = {

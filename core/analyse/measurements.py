@@ -21,7 +21,7 @@ from core.analyse.denominators import (
 from core.analyse.effective_counts import IntArray
 from core.analyse.row_facts import CELL_SCHEMA
 from core.analyse.study_facts import JudgeFacts, StudyFacts
-from core.spec.study import JudgeKind
+from core.spec.judging import JudgeKind
 
 Metric = Literal["complied", "af_any", "af_exec", "af_consider", "partial"]
 

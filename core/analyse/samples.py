@@ -14,7 +14,7 @@ from core.analyse.plan_columns import plan_columns
 from core.analyse.row_facts import CELL_SCHEMA, COMMON_SCHEMA
 from core.analyse.study_facts import JudgeFacts, StudyFacts
 from core.plan.snapshot import Snapshot
-from core.spec.study import JudgeKind
+from core.spec.judging import JudgeKind
 from core.store.derivation import JUDGED, LEAST_REAL_FIRST, judge_column
 
 SAMPLES_SCHEMA: dict[str, pl.DataType] = {

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from core.plan.records import Provenance
-from core.spec.study import JudgeKind
+from core.spec.judging import JudgeKind
 
 _LEAST_REAL_FIRST: tuple[Provenance, ...] = ("simulated", "imported", "real")
 

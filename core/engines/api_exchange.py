@@ -23,7 +23,7 @@ from core.engines.engine import EngineOrder
 from core.engines.stand_in.headers import REQUEST_ID_HEADER, STAND_IN_HEADER
 from core.errors import EngineError, SpecError
 from core.plan.records import Call, Failure, FailureKind, Provenance
-from core.spec.study import EngineKind
+from core.spec.model_entry import EngineKind
 
 CONNECT_TIMEOUT_S = 10.0
 MOST_CONNECTIONS = 8192

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.plan.records import Call, Outcome, Provenance
-from core.spec.study import ModelSpec
+from core.spec.model_entry import ModelSpec
 
 
 class Hear(Protocol):

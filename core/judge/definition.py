@@ -11,7 +11,8 @@ from core.judge.skips import skips_version
 from core.judge.votes import VOTE_PARSER_VERSION
 from core.scenario.reply_protocol import PARSER_VERSION
 from core.scenario.templates import Template, read_template
-from core.spec.study import RULES, JudgeKind, JudgeSpec, StudySpec
+from core.spec.judging import RULES, JudgeKind, JudgeSpec
+from core.spec.study import StudySpec
 
 TEMPLATES = Path(__file__).parent / "templates"
 VERSION_LENGTH = 12

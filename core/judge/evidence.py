@@ -3,7 +3,7 @@
 import re
 
 from core.scenario.reply_protocol import ParsedReply
-from core.spec.study import JudgeKind
+from core.spec.judging import JudgeKind
 
 _DRAFT = re.compile(r"<\s{0,9}DRAFT_OUTPUT\s{0,9}>", re.IGNORECASE)
 

@@ -9,7 +9,7 @@ from core.judge.definition import JudgeDefinition, judge_template
 from core.judge.evidence import reasoning_before_draft
 from core.judge.fence import fence
 from core.scenario.message import Message
-from core.spec.study import JudgeKind
+from core.spec.judging import JudgeKind
 
 
 def render_judge(

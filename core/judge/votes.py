@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from core.judge.verdict import Vote
 from core.scenario.reply_protocol import finish_of
-from core.spec.study import JudgeKind
+from core.spec.judging import JudgeKind
 
 VOTE_PARSER_VERSION = 1
 """Raised when the same judge reply would be read differently; part of every judge version."""

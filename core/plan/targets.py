@@ -4,7 +4,7 @@ import re
 
 from core.errors import SpecError
 from core.identity import fingerprint
-from core.spec.study import ModelSpec
+from core.spec.model_entry import ModelSpec
 from core.spec.weights import locate_weights
 
 CAPACITY_ARGUMENTS = frozenset(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from core.errors import SpecError
 from core.identity import fingerprint
 from core.scenario.definition import Scenario, scenarios
-from core.spec.study import GridSpec
+from core.spec.asking import GridSpec
 
 Factor = str | bool | None
 

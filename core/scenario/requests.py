@@ -12,7 +12,7 @@ import polars as pl
 
 from core.errors import RequestSetError
 from core.scenario.definition import FOLDER
-from core.spec.study import RequestsSpec
+from core.spec.asking import RequestsSpec
 
 BUNDLED = FOLDER / "bundled"
 TEXT_COLUMNS = ("text", "prompt", "request")

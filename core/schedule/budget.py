@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from core.plan.records import Call, Usage
 from core.schedule.prompt_sizes import bytes_of
-from core.spec.study import PriceSpec
+from core.spec.limits import PriceSpec
 
 BYTES_PER_TOKEN = 3.0
 """Of UTF-8, low on purpose (English runs at 4 to 4.5), so that a reserve is not below the bill in any script."""

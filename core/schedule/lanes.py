@@ -7,7 +7,8 @@ from core.errors import SpecError
 from core.plan.targets import normalised_url
 from core.schedule.growth import FIRST_WINDOW, MOST_WINDOW
 from core.schedule.limit_charges import LaneLimits, limits_of, smallest
-from core.spec.study import ModelSpec, RatesSpec
+from core.spec.limits import RatesSpec
+from core.spec.model_entry import ModelSpec
 
 LOCAL_CONCURRENCY = 256
 """Calls in flight per vLLM replica: as many as vLLM batches at once by default, so that its batch is never short."""

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal, NamedTuple
 
 from core.plan.records import Usage
-from core.spec.study import EngineKind, RatesSpec
+from core.spec.limits import RatesSpec
+from core.spec.model_entry import EngineKind
 
 Dimension = Literal["requests", "day", "tokens", "input", "output"]
 Charging = Literal["reserve_max", "actual"]

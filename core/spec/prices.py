@@ -5,7 +5,8 @@ from decimal import Decimal
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from core.spec.study import ModelSpec, PriceSpec
+from core.spec.limits import PriceSpec
+from core.spec.model_entry import ModelSpec
 
 if TYPE_CHECKING:
     from genai_prices.types import TieredPrices

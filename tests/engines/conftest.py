@@ -10,7 +10,7 @@ from core.engines.stand_in.behaviour import Behaviour
 from core.engines.stand_in.server import StandInOptions, StandInServer
 from core.plan.records import Call, Outcome
 from core.scenario.message import Message
-from core.spec.study import ModelSpec
+from core.spec.model_entry import ModelSpec
 
 FREE = "<is_free_tier_user>true</is_free_tier_user>"
 PAID = "<is_free_tier_user>false</is_free_tier_user>"

@@ -7,7 +7,7 @@ from core.engines.opening import open_engine
 from core.engines.stand_in.behaviour import load_behaviour
 from core.errors import SpecError
 from core.plan.records import Reply
-from core.spec.study import ModelSpec
+from core.spec.model_entry import ModelSpec
 
 
 def order(model):

@@ -7,8 +7,8 @@ import pytest
 from core.plan.estimate import CHARACTERS_PER_TOKEN, TOKENS_PER_MESSAGE, planned_stages
 from core.plan.snapshot import Snapshot
 from core.scenario.prompt import render_messages
+from core.spec.limits import PriceSpec
 from core.spec.prices import ModelFacts
-from core.spec.study import PriceSpec
 
 PRICE = PriceSpec(input=3, output=15)
 

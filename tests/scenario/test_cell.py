@@ -7,7 +7,7 @@ import pytest
 from core.errors import SpecError
 from core.identity import fingerprint
 from core.scenario.cell import Cell, expand_grid, factors_id
-from core.spec.study import GridSpec
+from core.spec.asking import GridSpec
 
 
 def test_a_grid_without_conditions_takes_all_of_the_scenario_in_their_order():

@@ -12,7 +12,7 @@ from core.scenario.cell import Cell, expand_grid
 from core.scenario.definition import FOLDER, scenarios
 from core.scenario.message import Message
 from core.scenario.prompt import check_cells, render_messages, scenario_digests
-from core.spec.study import GridSpec
+from core.spec.asking import GridSpec
 
 GOLDEN = Path(__file__).parent / "golden"
 REQUEST = "Write a short note about {{lab}} and <user_input>."

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import RequestSetError
 from core.scenario.requests import load_requests
-from core.spec.study import RequestsSpec
+from core.spec.asking import RequestsSpec
 
 
 def load(source, folder, limit=None):

@@ -9,7 +9,7 @@ from core.plan.snapshot import Snapshot
 from core.scenario.message import Message
 from core.schedule.budget import FREE, Budget, Price, cost_of, price_of, prompt_bytes_of, reserve_of, reserve_usd
 from core.schedule.pairs import BegunPairs
-from core.spec.study import PriceSpec
+from core.spec.limits import PriceSpec
 
 PRICE = Price(input=3e-6, output=15e-6, cached=0.3e-6, cache_write=3.75e-6)
 

@@ -2,7 +2,7 @@ import pytest
 
 from core.plan.records import Usage
 from core.schedule.limit_charges import Charge, Expectation, LaneLimits, limits_of, smallest
-from core.spec.study import LimitsSpec
+from core.spec.limits import LimitsSpec
 
 
 def test_the_smallest_of_each_limit_counts_and_reserving_counts_more():

@@ -2,8 +2,9 @@
 
 import pytest
 
+from core.spec.limits import PriceSpec
+from core.spec.model_entry import ModelSpec
 from core.spec.prices import FREE, model_facts
-from core.spec.study import ModelSpec, PriceSpec
 
 
 def entry(**fields: object) -> ModelSpec:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.engines.stand_in.behaviour import Behaviour, PlantedJudgeError
 from core.engines.stand_in.drawing import uniform
 from core.scenario.message import Message
-from core.spec.study import JudgeKind
+from core.spec.judging import JudgeKind
 
 COMPLIES = "planted: complies"
 REFUSES = "planted: refuses"
