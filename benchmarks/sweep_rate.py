@@ -211,7 +211,7 @@ def main() -> int:
     if options.bare_study is not None:
         run_bare(options.bare_study, concurrency=options.concurrency)
         return 0
-    # by itself Ray starts its workers at nice 15: what others use of the machine they lose, and the bare client does not
+    # by itself Ray starts its workers at nice 15: what others use of the machine they lose, the bare client does not
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     served = StandInOptions(latency_ms=options.latency_ms)
     with tempfile.TemporaryDirectory() as folder, start_stand_in(BEHAVIOUR, served) as server:
