@@ -189,7 +189,10 @@ class Crew:
         owner = f"{lane.name}.{next(self._serial)}"
         is_local = lane.entry.engine == "vllm"
         actor = EngineActor.options(
-            num_cpus=1 if is_local else 0, num_gpus=lane.gpus_per_replica, max_concurrency=1000
+            num_cpus=1 if is_local else 0,
+            num_gpus=lane.gpus_per_replica,
+            max_concurrency=1000,
+            scheduling_strategy="DEFAULT" if is_local else "SPREAD",  # a client takes no CPU by Ray's count
         ).remote(
             lane,
             self._snapshot,
