@@ -10,11 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from core.engines.stand_in.behaviour import load_behaviour
-from core.errors import SpecError, WorkspaceError
+from core.errors import RequestSetError, SpecError, WorkspaceError
 from core.plan.build import build_snapshot
 from core.plan.estimate import API_TOKENS_PER_S, LOCAL_TOKENS_PER_S, ContextCheck, context_checks
 from core.plan.snapshot import Snapshot, differences
 from core.plan.tokenizer import MessageCounter, local_counter
+from core.scenario.requests import Requests, load_requests
 from core.schedule.budget import Price, price_of
 from core.schedule.lanes import Lane, lanes_of
 from core.spec.load import load_study
@@ -36,7 +37,9 @@ class Prepared:
     """Label of each scripted or stand-in entry → its behaviour's digest."""
     facts: Mapping[str, ModelFacts]
     counters: Mapping[str, MessageCounter]
-    """Exact tokenizers, where they are at hand."""
+    """Exact tokenizers, where they are at hand; none where requests are not."""
+    requests: Requests
+    """With what the user should know of them."""
 
     @property
     def prices(self) -> dict[str, Price]:
@@ -64,22 +67,24 @@ def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) 
     """Resolve a study file, or the stored study of that name."""
     workspace.check_version()
     path = Path(study)
-    requests = None
+    stored = None
     if path.is_file() or path.suffix in (".yaml", ".yml") or os.sep in study:
         spec, folder = load_study(path, overrides=overrides), path.resolve().parent
     else:
         stored = stored_snapshot(study, workspace=workspace)
         if overrides:
             raise SpecError("--set: a stored study can't be overridden: give the study file")
-        spec, folder, requests = stored.spec, Path.cwd(), stored.requests
+        spec, folder = stored.spec, Path.cwd()
+    requests = Requests(stored.requests) if stored else load_requests(spec.requests, folder=folder)
     behaviours = behaviour_digests(spec)
-    snapshot = build_snapshot(spec, folder=folder, behaviours=behaviours, requests=requests)
+    snapshot = build_snapshot(spec, folder=folder, behaviours=behaviours, requests=requests.requests)
     counters = {}
     for model in spec.models:
         counter = local_counter(locate_weights(model.model).path) if model.engine == "vllm" else None
-        if counter is not None:
+        if counter is not None and not requests.absent:
             counters[model.name] = counter
-    return Prepared(spec, snapshot, behaviours, {model.name: model_facts(model) for model in spec.models}, counters)
+    facts = {model.name: model_facts(model) for model in spec.models}
+    return Prepared(spec, snapshot, behaviours, facts, counters, requests)
 
 
 def stored_snapshot(study: str, *, workspace: Workspace) -> Snapshot:
@@ -160,6 +165,12 @@ def check_contexts(prepared: Prepared) -> list[str]:
             raise SpecError(f"{text}: {fix}, or raise engine_args.max_model_len as far as the model allows")
         warnings.append(f"{text} (estimated)")
     return warnings
+
+
+def check_requests(prepared: Prepared) -> None:
+    """RequestSetError where requests are not at hand: they can be planned, not sent."""
+    if prepared.requests.absent:
+        raise RequestSetError("\n".join(prepared.requests.absent))
 
 
 def check_keys(prepared: Prepared) -> None:

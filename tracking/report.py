@@ -22,6 +22,7 @@ from tracking.labels import (
     has_one_setting,
     headline_rows,
     judge_words,
+    request_sources,
     setting_label,
 )
 from tracking.plan_table import planned_table
@@ -196,7 +197,7 @@ def _sizes(snapshot: Snapshot) -> list[Fact]:
     return [
         Fact("models", ", ".join(f"{model.name} ({model.engine}: {model.model})" for model in spec.subjects)),
         Fact("conditions", ", ".join(str(cell) for cell in snapshot.cells)),
-        Fact("requests", f"{len(snapshot.requests):,} from {spec.requests.source}"),
+        Fact("requests", f"{len(snapshot.requests):,} from {request_sources(snapshot)}"),
         Fact(
             "sampling",
             f"temperature {spec.sampling.temperature:g}, at most {spec.sampling.max_tokens:,} tokens, "

@@ -8,10 +8,12 @@ from core.plan.records import Call, Trial
 from core.plan.snapshot import Snapshot, content_id, make_trials
 from core.plan.targets import model_flags, target_digest
 from core.plan.trials import SHARED, packed
-from core.scenario.cell import Cell, expand_grid
+from core.scenario.cell import Cell, expand_grid, place_sets
 from core.scenario.message import Message
 from core.scenario.prompt import check_cells, render_messages, scenario_digests
-from core.scenario.requests import Request, load_requests
+from core.scenario.request_rows import Request
+from core.scenario.requests import load_requests
+from core.spec.request_sets import set_names
 from core.spec.study import StudySpec
 
 
@@ -26,7 +28,8 @@ def build_snapshot(
     """
     cells = expand_grid(spec.grid)
     check_cells(cells)
-    requests = load_requests(spec.requests, folder=folder) if requests is None else requests
+    cells = place_sets(cells, sets=set_names(spec.requests), wanted=spec.grid.requests)
+    requests = load_requests(spec.requests, folder=folder).requests if requests is None else requests
     judges = judge_definitions(spec)
     targets = {model.name: target_digest(model, behaviour_digest=behaviours.get(model.name)) for model in spec.models}
     templates: dict[str, str] = {}
@@ -87,7 +90,9 @@ def _contents(
     """Content ids by request, model and cell; a message is rendered once for all models."""
     sampling = spec.sampling
     for request in requests:
-        rendered = [render_messages(cell, request.text) for cell in cells]
+        rendered = [
+            render_messages(cell, request.text) for cell in cells if cell.requests in (None, request.request_set)
+        ]
         for model in spec.subjects:
             for messages in rendered:
                 yield content_id(

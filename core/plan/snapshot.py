@@ -4,6 +4,7 @@
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
@@ -12,10 +13,11 @@ from typing import Any
 
 from core.identity import ID_VERSION, canonical_json, fingerprint, text_digest
 from core.judge.definition import JudgeDefinition
-from core.plan.trials import NOTHING_BORROWED, Axes, Borrowed, Trials, borrowed_from_data, packed
+from core.plan.axes import Axes, cell_spans
+from core.plan.trials import NOTHING_BORROWED, Borrowed, Trials, borrowed_from_data, packed
 from core.scenario.cell import Cell
 from core.scenario.message import Message
-from core.scenario.requests import Request
+from core.scenario.request_rows import Request
 from core.spec.load import parse_study
 from core.spec.study import StudySpec
 
@@ -48,6 +50,20 @@ class Snapshot:
     def cell_by_id(self) -> Mapping[str, Cell]:
         """Cell id → cell."""
         return {cell.cell_id: cell for cell in self.cells}
+
+    @cached_property
+    def set_sizes(self) -> Mapping[str, int]:
+        """Request set → how many requests it has."""
+        return Counter(request.request_set for request in self.requests)
+
+    def first_rows(self, limit: int | None) -> int:
+        """How many of the requests the first `limit` rows of each set are; they stand first. All where it is None."""
+        sizes = self.set_sizes.values()
+        return sum(sizes) if limit is None else sum(min(limit, size) for size in sizes)
+
+    def requests_of(self, cell: Cell, *, first: int | None = None) -> tuple[Request, ...]:
+        """The requests that are put in a cell, of all or of the `first` N."""
+        return tuple(each for each in self.requests[:first] if cell.requests in (None, each.request_set))
 
     @cached_property
     def request_by_id(self) -> Mapping[str, Request]:
@@ -110,11 +126,13 @@ def make_trials(
     """All trials in plan order. `ids`: the content id of each request, model and cell with a `reuse_key`, else the
     call id of each trial.
     """
+    cells, requests = tuple(cells), tuple(requests)
     axes = Axes(
         requests=tuple(request.request_id for request in requests),
         repeats=spec.sampling.repeats,
         models=tuple(model.name for model in spec.subjects),
         cells=tuple(cell.cell_id for cell in cells),
+        spans=cell_spans([cell.requests for cell in cells], [request.request_set for request in requests]),
     )
     return Trials(axes, ids, reuse_key=reuse_key, salt=spec.salt.generate, borrowed=borrowed)
 

@@ -1,7 +1,7 @@
 """A cell: one combination of the factors that make a prompt, without the request."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 from core.errors import SpecError
 from core.identity import fingerprint
@@ -22,6 +22,8 @@ class Cell:
     suffix: bool = True
     lab: str = "Anthropic"
     deployment: str | None = None
+    requests: str | None = None
+    """The named request set; null where the study has one set."""
 
     @property
     def factors(self) -> dict[str, Factor]:
@@ -55,6 +57,25 @@ def expand_grid(grid: GridSpec) -> tuple[Cell, ...]:
         for name in grid.scenario
         for condition in _conditions(name, grid.condition)
     )
+
+
+def place_sets(cells: Sequence[Cell], *, sets: Sequence[str], wanted: Sequence[str] | None) -> tuple[Cell, ...]:
+    """The cells of each named set in turn, so that a set's stand together; `wanted`: `grid.requests`.
+
+    SpecError for a set that is not named, is given twice, or is in no cell.
+    """
+    if not sets:
+        if wanted:
+            raise SpecError("grid.requests: the study has one request set without a name: name it, or remove the key")
+        return tuple(cells)
+    _refuse_repeats(tuple(wanted or ()), key="grid.requests")
+    for name in wanted or ():
+        if name not in sets:
+            raise SpecError(f"grid.requests: {name!r} is no set of requests: choose from {', '.join(sets)}")
+    for name in sets:
+        if wanted and name not in wanted:
+            raise SpecError(f"requests.{name}: no cell of the grid asks it: add it to grid.requests, or remove the set")
+    return tuple(replace(cell, requests=name) for name in wanted or sets for cell in cells)
 
 
 def find_scenario(name: str) -> Scenario:

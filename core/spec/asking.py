@@ -1,21 +1,12 @@
-"""What a study file says of what is asked: requests, the grid of cells, sampling, and whose replies may be reused."""
+"""What a study file says of how it is asked: the grid of cells, sampling, and whose replies may be reused."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from core.spec.frozen import Frozen, Salt
 
 ReuseRule = Literal["pair", "any", "none"]
-
-
-class RequestsSpec(Frozen):
-    """The request set put to every model in every condition."""
-
-    source: Annotated[str, StringConstraints(min_length=1)]
-    """`bundled:harmful`, `bundled:benign`, or the path of a csv, jsonl or parquet file with a column `text`."""
-    limit: int | None = Field(default=None, ge=1)
-    """First N rows; null: all."""
 
 
 class GridSpec(Frozen):
@@ -25,6 +16,8 @@ class GridSpec(Frozen):
     """Scenario ids."""
     condition: tuple[str, ...] | None = Field(default=None, min_length=1)
     """The arms; null: all conditions of the scenario."""
+    requests: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Named request sets; null: all of them."""
 
 
 class SamplingSpec(Frozen):

@@ -10,17 +10,18 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from core.errors import SpecError
+from core.spec.request_sets import FORM_TAGS
 from core.spec.study import StudySpec
 
 PLANNED = frozenset(
     {
-        "adapter", "api", "arms", "auth", "catalogue", "category_column", "chat_template",
-        "cluster_column", "conf", "contrasts", "delta_equiv", "delta_material", "deployment", "design",
-        "examples", "extra_body", "families", "headers", "headline", "hypotheses", "id_column",
+        "adapter", "api", "arms", "auth", "catalogue", "chat_template",
+        "conf", "contrasts", "delta_equiv", "delta_material", "deployment", "design",
+        "examples", "extra_body", "families", "headers", "headline", "hypotheses",
         "judge_correction", "lab", "order", "paper_mode", "prefill",
-        "primary", "prompt", "provider", "query", "reasoning", "requests",
-        "sampling", "scenario_dir", "scratchpad", "seed", "split", "stop", "suffix",
-        "system_role", "text_column", "wording",
+        "primary", "prompt", "provider", "query", "reasoning",
+        "sampling", "scenario_dir", "scratchpad", "seed", "stop", "suffix",
+        "system_role", "wording",
     }
 )  # fmt: skip
 """Keys of the design whose feature is not built yet: refused by name, so that none is accepted and ignored."""
@@ -146,6 +147,8 @@ def _model_within(annotation: Any) -> type[BaseModel] | None:
 def _dotted(raw: Any, location: Sequence[str | int]) -> str:
     text, here = "", raw
     for part in location:
+        if part in FORM_TAGS:
+            continue
         try:
             here = here[part]
         except (KeyError, IndexError, TypeError):

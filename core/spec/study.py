@@ -6,11 +6,12 @@ from datetime import timedelta
 from pydantic import Field, field_validator, model_validator
 
 from core.spec.analysis import AnalysisSpec, BudgetSpec
-from core.spec.asking import GridSpec, RequestsSpec, ReuseRule, SaltSpec, SamplingSpec
+from core.spec.asking import GridSpec, ReuseRule, SaltSpec, SamplingSpec
 from core.spec.frozen import Frozen, Label
 from core.spec.judging import RULES, JudgeSpec
 from core.spec.limits import RatesSpec
 from core.spec.model_entry import ModelSpec
+from core.spec.request_sets import AskedSpec
 
 _HOURS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?h")
 
@@ -22,8 +23,8 @@ class StudySpec(Frozen):
     """Name of the study, and of its MLflow experiment."""
     models: tuple[ModelSpec, ...] = Field(min_length=1)
     """Who is asked; entries with `role: judge` only judge."""
-    requests: RequestsSpec
-    """What is asked."""
+    requests: AskedSpec
+    """What is asked: one set, or several by name, which are then a factor of the grid."""
     grid: GridSpec = GridSpec()
     """Under which conditions."""
     sampling: SamplingSpec = SamplingSpec()

@@ -36,7 +36,16 @@ def test_a_wrong_grid_names_the_key_the_value_and_what_exists(grid, facts):
 
 def test_the_cell_id_is_the_digest_of_the_factors_and_changes_with_each():
     cell = Cell("two_tier", "free")
-    assert list(cell.factors) == ["scenario", "condition", "scratchpad", "prefill", "suffix", "lab", "deployment"]
+    assert list(cell.factors) == [
+        "scenario",
+        "condition",
+        "scratchpad",
+        "prefill",
+        "suffix",
+        "lab",
+        "deployment",
+        "requests",
+    ]
     others = [
         Cell("other", "free"),
         Cell("two_tier", "paid"),
@@ -53,7 +62,7 @@ def test_the_cell_id_is_the_digest_of_the_factors_and_changes_with_each():
 def test_a_null_factor_is_not_part_of_the_id_so_that_a_new_factor_keeps_stored_ids():
     cell = Cell("two_tier", "free")
     assert factors_id({**cell.factors, "wording": None}) == cell.cell_id
-    assert cell.cell_id == fingerprint({k: v for k, v in cell.factors.items() if k != "deployment"})
+    assert cell.cell_id == fingerprint({k: v for k, v in cell.factors.items() if v is not None})
 
 
 def test_arms_share_the_id_of_their_factors_without_the_condition():
