@@ -78,7 +78,8 @@ def estimate(
     per_model = len(snapshot.cells) * requests * spec.sampling.repeats
     for model in spec.subjects:
         tokens = _generation_input(snapshot, counter=counters.get(model.name), requests=requests)
-        expected = min(EXPECTED_OUTPUT["generate"], spec.sampling.max_tokens)
+        limit = model.generation_tokens(spec.sampling.max_tokens)
+        expected = min(EXPECTED_OUTPUT["generate"], limit)
         rows.append(
             _row(
                 model.name,
@@ -87,7 +88,7 @@ def estimate(
                 most=per_model,
                 input_tokens=tokens * spec.sampling.repeats,
                 expected=expected,
-                limit=spec.sampling.max_tokens,
+                limit=limit,
                 facts=facts[model.name],
                 speed=speeds[model.name],
                 is_exact=model.name in counters,
@@ -133,7 +134,7 @@ def context_checks(
             snapshot.requests, key=lambda request: _count_messages((Message("user", request.text),), counter=counter)
         )
         tokens = max(_count_messages(render_messages(cell, longest.text), counter=counter) for cell in snapshot.cells)
-        limit = snapshot.spec.sampling.max_tokens
+        limit = model.generation_tokens(snapshot.spec.sampling.max_tokens)
         checks.append(ContextCheck(model.name, tokens, limit, contexts[model.name], is_exact=counter is not None))
     return checks
 

@@ -10,17 +10,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from core.errors import SpecError
+from core.spec.catalogue import fill_entry
 from core.spec.study import StudySpec
 
 PLANNED = frozenset(
     {
-        "adapter", "api", "arms", "auth", "catalogue", "category_column", "chat_template",
-        "cluster_column", "conf", "contrasts", "delta_equiv", "delta_material", "deployment", "design",
-        "examples", "extra_body", "families", "headers", "headline", "hypotheses", "id_column",
-        "judge_correction", "lab", "order", "paper_mode", "prefill",
-        "primary", "prompt", "provider", "query", "reasoning", "requests",
-        "sampling", "scenario_dir", "scratchpad", "seed", "split", "stop", "suffix",
-        "system_role", "text_column", "wording",
+        "arms", "category_column", "cluster_column", "conf", "contrasts", "delta_equiv", "delta_material", "deployment",
+        "design", "examples", "families", "headline", "hypotheses", "id_column", "judge_correction", "lab", "order",
+        "paper_mode", "prefill", "primary", "prompt", "requests", "scenario_dir", "scratchpad", "seed", "split",
+        "suffix", "text_column", "wording",
     }
 )  # fmt: skip
 """Keys of the design whose feature is not built yet: refused by name, so that none is accepted and ignored."""
@@ -57,7 +55,7 @@ def load_study(path: Path, *, overrides: Sequence[str] = ()) -> StudySpec:
     raw = _read_yaml(path)
     for override in overrides:
         _apply_override(raw, override)
-    return parse_study(raw, origin=str(path))
+    return parse_study(_with_catalogue(raw, origin=str(path)), origin=str(path))
 
 
 def parse_study(raw: Mapping[str, Any], *, origin: str) -> StudySpec:
@@ -71,6 +69,19 @@ def parse_study(raw: Mapping[str, Any], *, origin: str) -> StudySpec:
         problems = [_explain(raw, dict(each)) for each in real]
         shown = list(dict.fromkeys(problems))[:MOST_ERRORS]
         raise SpecError("\n".join(f"{origin}: {problem}" for problem in shown)) from None
+
+
+def _with_catalogue(raw: dict[str, Any], *, origin: str) -> dict[str, Any]:
+    """The study with every entry that names a catalogue id filled from it. What is malformed is left to the schema."""
+    models = raw.get("models")
+    if not isinstance(models, list):
+        return raw
+    filled = []
+    for index, entry in enumerate(models):
+        if isinstance(entry, dict) and entry.get("catalogue") is not None:
+            entry = fill_entry(entry, where=f"{origin}: models[{entry.get('name', index)}]")
+        filled.append(entry)
+    return {**raw, "models": filled}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
