@@ -200,7 +200,7 @@ def _sizes(snapshot: Snapshot) -> list[Fact]:
         Fact("requests", f"{len(snapshot.requests):,} from {request_sources(snapshot)}"),
         Fact(
             "sampling",
-            f"temperature {spec.sampling.temperature:g}, at most {spec.sampling.max_tokens:,} tokens, "
+            f"temperature {_sampled_at(spec.sampling.temperature)}, at most {spec.sampling.max_tokens:,} tokens, "
             f"{spec.sampling.repeats:,} per request and condition",
         ),
     ]
@@ -217,3 +217,7 @@ def _write(path: Path, text: str) -> None:
     scratch = path.with_name(path.name + ".part")
     scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)
+
+
+def _sampled_at(temperature: float | None) -> str:
+    return "of the model" if temperature is None else f"{temperature:g}"

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.judge.definition import judge_definitions
+from core.plan.prefills import check_prefills
 from core.plan.records import Call, Trial
 from core.plan.snapshot import Snapshot, content_id, make_trials
 from core.plan.targets import model_flags, target_digest
 from core.plan.trials import SHARED, packed
+from core.plan.turns import prefill_of
 from core.scenario.cell import Cell, expand_grid, place_sets
 from core.scenario.message import Message
 from core.scenario.prompt import check_cells, render_messages, scenario_digests
@@ -15,6 +17,10 @@ from core.scenario.request_rows import Request
 from core.scenario.requests import load_requests
 from core.spec.request_sets import set_names
 from core.spec.study import StudySpec
+
+
+_NO_REQUEST = "(the text of the request)"
+"""A prefill depends on the cell alone: any request shows it."""
 
 
 def build_snapshot(
@@ -32,6 +38,8 @@ def build_snapshot(
     requests = load_requests(spec.requests, folder=folder).requests if requests is None else requests
     judges = judge_definitions(spec)
     targets = {model.name: target_digest(model, behaviour_digest=behaviours.get(model.name)) for model in spec.models}
+    prefills = {cell: prefill_of(render_messages(cell, _NO_REQUEST)) for cell in cells}
+    check_prefills(spec.subjects, {str(cell): text for cell, text in prefills.items() if text})
     templates: dict[str, str] = {}
     for cell in cells:
         templates.update(scenario_digests(cell))
@@ -42,6 +50,7 @@ def build_snapshot(
         judges=judges,
         targets=targets,
         templates=templates,
+        prefills={cell.cell_id: text for cell, text in prefills.items() if text},
         flags={model.name: model_flags(model) for model in spec.models},
         trials=make_trials(
             spec,
@@ -59,22 +68,24 @@ def generation_call(snapshot: Snapshot, trial: Trial) -> Call:
     Safe because a study whose templates have changed is refused before anything is rendered.
     """
     messages = trial_messages(snapshot, trial)
-    sampling = snapshot.spec.sampling
+    entry, sampling = snapshot.entry_by_name[trial.model], snapshot.spec.sampling
+    temperature = entry.generation_temperature(sampling.temperature)
+    max_tokens = entry.generation_tokens(sampling.max_tokens)
     return Call(
         call_id=trial.call_id,
         content_id=content_id(
             stage="generate",
             target=snapshot.targets[trial.model],
             messages=messages,
-            temperature=sampling.temperature,
-            max_tokens=sampling.max_tokens,
+            temperature=temperature,
+            max_tokens=max_tokens,
         ),
         stage="generate",
         trial_id=trial.trial_id,
         model=trial.model,
         messages=messages,
-        temperature=sampling.temperature,
-        max_tokens=sampling.max_tokens,
+        temperature=temperature,
+        max_tokens=max_tokens,
         draw=trial.repeat,
     )
 
@@ -99,6 +110,6 @@ def _contents(
                     stage="generate",
                     target=targets[model.name],
                     messages=messages,
-                    temperature=sampling.temperature,
-                    max_tokens=sampling.max_tokens,
+                    temperature=model.generation_temperature(sampling.temperature),
+                    max_tokens=model.generation_tokens(sampling.max_tokens),
                 )

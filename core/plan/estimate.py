@@ -78,7 +78,8 @@ def estimate(
     per_model = sum(len(snapshot.requests_of(cell, first=requests)) for cell in snapshot.cells) * spec.sampling.repeats
     for model in spec.subjects:
         tokens = _generation_input(snapshot, counter=counters.get(model.name), requests=requests)
-        expected = min(EXPECTED_OUTPUT["generate"], spec.sampling.max_tokens)
+        limit = model.generation_tokens(spec.sampling.max_tokens)
+        expected = min(EXPECTED_OUTPUT["generate"], limit)
         rows.append(
             _row(
                 model.name,
@@ -87,7 +88,7 @@ def estimate(
                 most=per_model,
                 input_tokens=tokens * spec.sampling.repeats,
                 expected=expected,
-                limit=spec.sampling.max_tokens,
+                limit=limit,
                 facts=facts[model.name],
                 speed=speeds[model.name],
                 is_exact=model.name in counters,
@@ -138,7 +139,7 @@ def context_checks(
             for cell in snapshot.cells
             for texts in [[request.text for request in snapshot.requests_of(cell)]]
         )
-        limit = snapshot.spec.sampling.max_tokens
+        limit = model.generation_tokens(snapshot.spec.sampling.max_tokens)
         checks.append(ContextCheck(model.name, tokens, limit, contexts[model.name], is_exact=counter is not None))
     return checks
 

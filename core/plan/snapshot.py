@@ -19,10 +19,12 @@ from core.scenario.cell import Cell
 from core.scenario.message import Message
 from core.scenario.request_rows import Request
 from core.spec.load import parse_study
+from core.spec.model_entry import ModelSpec
+from core.spec.serving import OF_STUDY
 from core.spec.study import StudySpec
 
-SNAPSHOT_VERSION = 3
-"""1 listed the call id of every trial, 2 had one reuse key for all; both are read as well."""
+SNAPSHOT_VERSION = 4
+"""1 listed the call id of every trial, 2 had one reuse key for all, 3 no prefills; all are read as well."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Snapshot:
     flags: Mapping[str, tuple[str, ...]]
     """Model label → `simulated`, `unpinned`."""
     trials: Trials = field(repr=False)
+    prefills: Mapping[str, str] = field(default_factory=dict)
+    """Cell id → the beginning that its replies go on from, where there is one: a reply is read joined to it."""
 
     @cached_property
     def study_digest(self) -> str:
@@ -70,6 +74,11 @@ class Snapshot:
         """Request id → request."""
         return {request.request_id: request for request in self.requests}
 
+    @cached_property
+    def entry_by_name(self) -> Mapping[str, ModelSpec]:
+        """Label → model entry."""
+        return {model.name: model for model in self.spec.models}
+
     def to_json(self) -> str:
         """One text that `snapshot_from_json` reads back; trials as content ids and reuse keys, or as call ids."""
         return canonical_json(
@@ -82,6 +91,7 @@ class Snapshot:
                 "targets": self.targets,
                 "templates": self.templates,
                 "flags": self.flags,
+                "prefills": self.prefills,
                 "reuse_key": self.trials.reuse_key,
                 "borrowed": self.trials.borrowed.as_data(),
                 "ids": self.trials.ids.hex(),
@@ -103,6 +113,7 @@ def snapshot_from_json(text: str) -> Snapshot:
         targets=raw["targets"],
         templates=raw["templates"],
         flags={label: tuple(flags) for label, flags in raw["flags"].items()},
+        prefills=raw.get("prefills", {}),
         trials=make_trials(
             spec,
             cells=cells,
@@ -158,8 +169,11 @@ def identity_of(snapshot: Snapshot) -> dict[str, object]:
     spec = snapshot.spec
     # an empty salt is left out: a study without one keeps the digest it had before there were salts
     salt = {stage: text for stage, text in spec.salt.model_dump().items() if text}
+    own = {model.name: _own_of(model) for model in spec.models if _own_of(model)}
     return {
         **({"salt": salt} if salt else {}),
+        **({"own": own} if own else {}),
+        **({"prefills": dict(snapshot.prefills)} if snapshot.prefills else {}),
         "study": spec.study,
         "models": {model.name: snapshot.targets[model.name] for model in spec.models},
         "subjects": [model.name for model in spec.subjects],
@@ -176,6 +190,17 @@ def differences(stored: Snapshot, fresh: Snapshot) -> list[str]:
     before, after = identity_of(stored), identity_of(fresh)
     keys = [*after, *(key for key in before if key not in after)]
     return [line for key in keys for line in _differences(key, before.get(key, {}), after.get(key, {}))]
+
+
+def _own_of(entry: ModelSpec) -> dict[str, object]:
+    """What an entry says of its sampling and of how its replies are read, where that is not the default."""
+    sampling = entry.sampling.model_dump(include={"temperature", "max_tokens"})
+    own: dict[str, object] = {name: value for name, value in sampling.items() if value != OF_STUDY}
+    if entry.reasoning.scratchpad_source != "tags":
+        own["scratchpad_source"] = entry.reasoning.scratchpad_source
+    if entry.empty_reply != "empty":
+        own["empty_reply"] = entry.empty_reply
+    return own
 
 
 def _judge_as_data(judge: JudgeDefinition) -> dict[str, object]:

@@ -23,8 +23,8 @@ class GridSpec(Frozen):
 class SamplingSpec(Frozen):
     """How generations are sampled."""
 
-    temperature: float = Field(default=0.0, ge=0, le=2)
-    """0 is greedy."""
+    temperature: float | None = Field(default=0.0, ge=0, le=2)
+    """0 is greedy; null: not sent, so the model's own."""
     max_tokens: int = Field(default=1024, ge=1, le=1_000_000)
     """Most tokens of one reply."""
     repeats: int = Field(default=1, ge=1, le=1000)

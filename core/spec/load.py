@@ -10,18 +10,16 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from core.errors import SpecError
+from core.spec.catalogue import fill_entry
 from core.spec.request_sets import FORM_TAGS
 from core.spec.study import StudySpec
 
 PLANNED = frozenset(
     {
-        "adapter", "api", "arms", "auth", "catalogue", "chat_template",
-        "conf", "contrasts", "delta_equiv", "delta_material", "deployment", "design",
-        "examples", "extra_body", "families", "headers", "headline", "hypotheses",
-        "judge_correction", "lab", "order", "paper_mode", "prefill",
-        "primary", "prompt", "provider", "query", "reasoning",
-        "sampling", "scenario_dir", "scratchpad", "seed", "stop", "suffix",
-        "system_role", "wording",
+        "arms", "conf", "contrasts", "delta_equiv", "delta_material", "deployment",
+        "design", "examples", "families", "headline", "hypotheses", "judge_correction", "lab", "order",
+        "paper_mode", "prefill", "primary", "prompt", "scenario_dir", "scratchpad", "seed",
+        "suffix", "wording",
     }
 )  # fmt: skip
 """Keys of the design whose feature is not built yet: refused by name, so that none is accepted and ignored."""
@@ -58,7 +56,7 @@ def load_study(path: Path, *, overrides: Sequence[str] = ()) -> StudySpec:
     raw = _read_yaml(path)
     for override in overrides:
         _apply_override(raw, override)
-    return parse_study(raw, origin=str(path))
+    return parse_study(_with_catalogue(raw, origin=str(path)), origin=str(path))
 
 
 def parse_study(raw: Mapping[str, Any], *, origin: str) -> StudySpec:
@@ -72,6 +70,19 @@ def parse_study(raw: Mapping[str, Any], *, origin: str) -> StudySpec:
         problems = [_explain(raw, dict(each)) for each in real]
         shown = list(dict.fromkeys(problems))[:MOST_ERRORS]
         raise SpecError("\n".join(f"{origin}: {problem}" for problem in shown)) from None
+
+
+def _with_catalogue(raw: dict[str, Any], *, origin: str) -> dict[str, Any]:
+    """The study with every entry that names a catalogue id filled from it. What is malformed is left to the schema."""
+    models = raw.get("models")
+    if not isinstance(models, list):
+        return raw
+    filled = []
+    for index, entry in enumerate(models):
+        if isinstance(entry, dict) and entry.get("catalogue") is not None:
+            entry = fill_entry(entry, where=f"{origin}: models[{entry.get('name', index)}]")
+        filled.append(entry)
+    return {**raw, "models": filled}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

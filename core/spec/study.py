@@ -101,7 +101,7 @@ class StudySpec(Frozen):
                 raise ValueError(
                     f"models[{model.name}].limits.pool: {pool!r} is no name from pools ({known}): add it there"
                 )
-            account = (model.engine, model.base_url, model.stand_in, model.key_variable)
+            account = (model.engine, model.url, model.stand_in, model.key_variable)
             first, expected = accounts.setdefault(pool, (model, account))
             if account != expected:
                 raise ValueError(
