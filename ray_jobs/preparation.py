@@ -15,6 +15,7 @@ from core.plan.build import build_snapshot
 from core.plan.estimate import API_TOKENS_PER_S, LOCAL_TOKENS_PER_S, ContextCheck, context_checks
 from core.plan.snapshot import Snapshot, differences
 from core.plan.tokenizer import MessageCounter, local_counter
+from core.scenario.grid import expand_grid
 from core.schedule.budget import Price, price_of
 from core.schedule.lanes import Lane, lanes_of
 from core.spec.load import load_study
@@ -37,6 +38,11 @@ class Prepared:
     facts: Mapping[str, ModelFacts]
     counters: Mapping[str, MessageCounter]
     """Exact tokenizers, where they are at hand."""
+
+    @property
+    def grid_notices(self) -> tuple[str, ...]:
+        """What the user should know of the grid: factors that do not apply, cells that were made one."""
+        return expand_grid(self.spec.grid, self.snapshot.prompts).notices
 
     @property
     def prices(self) -> dict[str, Price]:
@@ -64,16 +70,19 @@ def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) 
     """Resolve a study file, or the stored study of that name."""
     workspace.check_version()
     path = Path(study)
-    requests = None
+    requests = prompts = None
     if path.is_file() or path.suffix in (".yaml", ".yml") or os.sep in study:
         spec, folder = load_study(path, overrides=overrides), path.resolve().parent
     else:
         stored = stored_snapshot(study, workspace=workspace)
         if overrides:
             raise SpecError("--set: a stored study can't be overridden: give the study file")
-        spec, folder, requests = stored.spec, Path.cwd(), stored.requests
+        spec, folder, requests, prompts = stored.spec, Path.cwd(), stored.requests, stored.prompts
     behaviours = behaviour_digests(spec)
-    snapshot = build_snapshot(spec, folder=folder, behaviours=behaviours, requests=requests)
+    try:
+        snapshot = build_snapshot(spec, folder=folder, behaviours=behaviours, requests=requests, prompts=prompts)
+    except SpecError as error:
+        raise SpecError(f"{study}: {error}") from None
     counters = {}
     for model in spec.models:
         counter = local_counter(locate_weights(model.model).path) if model.engine == "vllm" else None

@@ -132,7 +132,10 @@ def context_checks(
         longest = max(
             snapshot.requests, key=lambda request: _count_messages((Message("user", request.text),), counter=counter)
         )
-        tokens = max(_count_messages(render_messages(cell, longest.text), counter=counter) for cell in snapshot.cells)
+        tokens = max(
+            _count_messages(render_messages(cell, longest.text, snapshot.prompts), counter=counter)
+            for cell in snapshot.cells
+        )
         limit = snapshot.spec.sampling.max_tokens
         checks.append(ContextCheck(model.name, tokens, limit, contexts[model.name], is_exact=counter is not None))
     return checks
@@ -166,14 +169,18 @@ def _generation_input(snapshot: Snapshot, *, counter: MessageCounter | None, req
     """Input tokens of one repeat of all cells."""
     asked = snapshot.requests[:requests]
     if counter is not None:
-        return sum(counter(render_messages(cell, request.text)) for cell in snapshot.cells for request in asked)
+        return sum(
+            counter(render_messages(cell, request.text, snapshot.prompts))
+            for cell in snapshot.cells
+            for request in asked
+        )
     if not asked:
         return 0
     # a prompt is rendered once: a hundred thousand of them differ by the length of the request alone
     first = asked[0].text
     longer = sum(len(request.text) - len(first) for request in asked) / CHARACTERS_PER_TOKEN
     return sum(
-        round(len(asked) * _count_messages(render_messages(cell, first), counter=None) + longer)
+        round(len(asked) * _count_messages(render_messages(cell, first, snapshot.prompts), counter=None) + longer)
         for cell in snapshot.cells
     )
 

@@ -15,6 +15,8 @@ from core.judge.definition import JudgeDefinition
 from core.plan.trials import NOTHING_BORROWED, Axes, Borrowed, Trials, borrowed_from_data, packed
 from core.scenario.cell import Cell
 from core.scenario.message import Message
+from core.scenario.prompt_set import PromptSet, bundled_prompts
+from core.scenario.reply_protocol import PARSER_VERSION
 from core.scenario.requests import Request
 from core.spec.load import parse_study
 from core.spec.study import StudySpec
@@ -38,6 +40,10 @@ class Snapshot:
     flags: Mapping[str, tuple[str, ...]]
     """Model label → `simulated`, `unpinned`."""
     trials: Trials = field(repr=False)
+    prompts: PromptSet = field(default_factory=bundled_prompts, repr=False)
+    """What it renders from: our templates, and the texts of its own folder, which travel with it."""
+    parser_version: int = PARSER_VERSION
+    """Of the reply protocol when it was written. Replies are always read by the present one."""
 
     @cached_property
     def study_digest(self) -> str:
@@ -65,6 +71,8 @@ class Snapshot:
                 "judges": [_judge_as_data(judge) for judge in self.judges],
                 "targets": self.targets,
                 "templates": self.templates,
+                "scenario_files": self.prompts.overlay,
+                "parser_version": self.parser_version,
                 "flags": self.flags,
                 "reuse_key": self.trials.reuse_key,
                 "borrowed": self.trials.borrowed.as_data(),
@@ -79,6 +87,7 @@ def snapshot_from_json(text: str) -> Snapshot:
     spec = parse_study(raw["spec"], origin="stored snapshot")
     cells = tuple(Cell(**factors) for factors in raw["cells"])
     requests = tuple(Request(**row) for row in raw["requests"])
+    overlay = raw.get("scenario_files") or {}
     return Snapshot(
         spec=spec,
         cells=cells,
@@ -86,6 +95,8 @@ def snapshot_from_json(text: str) -> Snapshot:
         judges=tuple(JudgeDefinition(**{**row, "threshold": Decimal(row["threshold"])}) for row in raw["judges"]),
         targets=raw["targets"],
         templates=raw["templates"],
+        prompts=PromptSet(overlay, origin=spec.scenario_dir or "scenario_dir") if overlay else bundled_prompts(),
+        parser_version=raw.get("parser_version", 1),
         flags={label: tuple(flags) for label, flags in raw["flags"].items()},
         trials=make_trials(
             spec,

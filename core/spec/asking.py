@@ -1,4 +1,4 @@
-"""What a study file says of what is asked: requests, the grid of cells, sampling, and whose replies may be reused."""
+"""What a study file says of what is asked: requests, sampling, and whose replies may be reused."""
 
 from typing import Annotated, Literal
 
@@ -16,15 +16,6 @@ class RequestsSpec(Frozen):
     """`bundled:harmful`, `bundled:benign`, or the path of a csv, jsonl or parquet file with a column `text`."""
     limit: int | None = Field(default=None, ge=1)
     """First N rows; null: all."""
-
-
-class GridSpec(Frozen):
-    """The product of factors that makes the cells."""
-
-    scenario: tuple[str, ...] = Field(default=("two_tier",), min_length=1)
-    """Scenario ids."""
-    condition: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """The arms; null: all conditions of the scenario."""
 
 
 class SamplingSpec(Frozen):

@@ -15,12 +15,12 @@ from core.spec.study import StudySpec
 PLANNED = frozenset(
     {
         "adapter", "api", "arms", "auth", "catalogue", "category_column", "chat_template",
-        "cluster_column", "conf", "contrasts", "delta_equiv", "delta_material", "deployment", "design",
-        "examples", "extra_body", "families", "headers", "headline", "hypotheses", "id_column",
-        "judge_correction", "lab", "order", "paper_mode", "prefill",
+        "cluster_column", "conf", "contrasts", "delta_equiv", "delta_material",
+        "extra_body", "families", "headers", "headline", "hypotheses", "id_column",
+        "judge_correction", "paper_mode", "prefill",
         "primary", "prompt", "provider", "query", "reasoning", "requests",
-        "sampling", "scenario_dir", "scratchpad", "seed", "split", "stop", "suffix",
-        "system_role", "text_column", "wording",
+        "sampling", "seed", "split", "stop",
+        "system_role", "text_column",
     }
 )  # fmt: skip
 """Keys of the design whose feature is not built yet: refused by name, so that none is accepted and ignored."""
@@ -146,6 +146,8 @@ def _model_within(annotation: Any) -> type[BaseModel] | None:
 def _dotted(raw: Any, location: Sequence[str | int]) -> str:
     text, here = "", raw
     for part in location:
+        if isinstance(part, int) and isinstance(here, Mapping):
+            continue  # one product of the grid, written without a list around it
         try:
             here = here[part]
         except (KeyError, IndexError, TypeError):
