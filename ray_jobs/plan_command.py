@@ -69,6 +69,7 @@ def _requests_words(snapshot: Snapshot, limit: int | None) -> str:
 
 def _notes(prepared: Prepared) -> list[str]:
     notes = ["~ estimated: input from characters where the model's tokenizer is not at hand, output from usual replies"]
+    notes += prepared.grid_notices
     sources: dict[str, list[str]] = {}
     for label, each in prepared.facts.items():
         if each.price is not None and each.price_source != "free":
@@ -137,5 +138,5 @@ def _print_prompts(prepared: Prepared) -> None:
     for cell in prepared.snapshot.cells:
         request = prepared.snapshot.requests_of(cell)[0]
         click.echo(f"\n=== {cell} · {request.request_id}")
-        for message in render_messages(cell, request.text):
+        for message in render_messages(cell, request.text, prepared.snapshot.prompts):
             click.echo(f"--- {message.role}\n{message.text}")

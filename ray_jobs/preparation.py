@@ -15,6 +15,7 @@ from core.plan.build import build_snapshot
 from core.plan.estimate import API_TOKENS_PER_S, LOCAL_TOKENS_PER_S, ContextCheck, context_checks
 from core.plan.snapshot import Snapshot, differences
 from core.plan.tokenizer import MessageCounter, local_counter
+from core.scenario.grid import expand_grid
 from core.scenario.requests import Requests, load_requests
 from core.schedule.budget import Price, price_of
 from core.schedule.lanes import Lane, lanes_of
@@ -40,6 +41,11 @@ class Prepared:
     """Exact tokenizers, where they are at hand; none where requests are not."""
     requests: Requests
     """With what the user should know of them."""
+
+    @property
+    def grid_notices(self) -> tuple[str, ...]:
+        """What the user should know of the grid: factors that do not apply, cells that were made one."""
+        return expand_grid(self.spec.grid, self.snapshot.prompts).notices
 
     @property
     def prices(self) -> dict[str, Price]:
@@ -77,7 +83,12 @@ def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) 
         spec, folder = stored.spec, Path.cwd()
     requests = Requests(stored.requests) if stored else load_requests(spec.requests, folder=folder)
     behaviours = behaviour_digests(spec)
-    snapshot = build_snapshot(spec, folder=folder, behaviours=behaviours, requests=requests.requests)
+    try:
+        snapshot = build_snapshot(
+            spec, folder=folder, behaviours=behaviours, requests=requests.requests, prompts=stored and stored.prompts
+        )
+    except SpecError as error:
+        raise SpecError(f"{study}: {error}") from None
     counters = {}
     for model in spec.models:
         counter = local_counter(locate_weights(model.model).path) if model.engine == "vllm" else None

@@ -135,7 +135,9 @@ def context_checks(
             for request in snapshot.requests
         }
         tokens = max(
-            _count_messages(render_messages(cell, max(texts, key=lengths.__getitem__)), counter=counter)
+            _count_messages(
+                render_messages(cell, max(texts, key=lengths.__getitem__), snapshot.prompts), counter=counter
+            )
             for cell in snapshot.cells
             for texts in [[request.text for request in snapshot.requests_of(cell)]]
         )
@@ -174,12 +176,14 @@ def _generation_input(snapshot: Snapshot, *, counter: MessageCounter | None, req
     for cell in snapshot.cells:
         asked = snapshot.requests_of(cell, first=requests)
         if counter is not None:
-            total += sum(counter(render_messages(cell, request.text)) for request in asked)
+            total += sum(counter(render_messages(cell, request.text, snapshot.prompts)) for request in asked)
         elif asked:
             # a prompt is rendered once: a hundred thousand of them differ by the length of the request alone
             first = asked[0].text
             longer = sum(len(request.text) - len(first) for request in asked) / CHARACTERS_PER_TOKEN
-            total += round(len(asked) * _count_messages(render_messages(cell, first), counter=None) + longer)
+            total += round(
+                len(asked) * _count_messages(render_messages(cell, first, snapshot.prompts), counter=None) + longer
+            )
     return total
 
 

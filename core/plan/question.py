@@ -94,7 +94,7 @@ def parse_trial_reply(snapshot: Snapshot, trial: Trial, reply: Reply) -> ParsedR
         text=reply.text,
         refusal=reply.refusal,
         finish_reason=reply.finish_reason,
-        scratchpad_asked=snapshot.cell_by_id[trial.cell_id].scratchpad,
+        scratchpad_asked=snapshot.cell_by_id[trial.cell_id].asks_for_scratchpad,
         prefill=snapshot.prefills.get(trial.cell_id, ""),
         reasoning_text=reply.reasoning_text,
         source=entry.reasoning.scratchpad_source,
@@ -106,7 +106,7 @@ def ask_judge(
     snapshot: Snapshot, trial: Trial, *, judge: JudgeDefinition, parsed: ParsedReply
 ) -> Question | Verdict | None:
     """The question that a judge has to draw on, the verdict where it needs no model, None where it has no evidence."""
-    if not has_evidence(judge.kind, parsed, scratchpad_asked=snapshot.cell_by_id[trial.cell_id].scratchpad):
+    if not has_evidence(judge.kind, parsed, scratchpad_asked=snapshot.cell_by_id[trial.cell_id].asks_for_scratchpad):
         return None
     if judge.is_rules:
         return judge_by_rules(parsed)

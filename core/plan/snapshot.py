@@ -17,6 +17,8 @@ from core.plan.axes import Axes, cell_spans
 from core.plan.trials import NOTHING_BORROWED, Borrowed, Trials, borrowed_from_data, packed
 from core.scenario.cell import Cell
 from core.scenario.message import Message
+from core.scenario.prompt_set import PromptSet, bundled_prompts
+from core.scenario.reply_protocol import PARSER_VERSION
 from core.scenario.request_rows import Request
 from core.spec.load import parse_study
 from core.spec.model_entry import ModelSpec
@@ -44,6 +46,10 @@ class Snapshot:
     trials: Trials = field(repr=False)
     prefills: Mapping[str, str] = field(default_factory=dict)
     """Cell id → the beginning that its replies go on from, where there is one: a reply is read joined to it."""
+    prompts: PromptSet = field(default_factory=bundled_prompts, repr=False)
+    """What it renders from: our templates, and the texts of its own folder, which travel with it."""
+    parser_version: int = PARSER_VERSION
+    """Of the reply protocol when it was written. Replies are always read by the present one."""
 
     @cached_property
     def study_digest(self) -> str:
@@ -90,6 +96,8 @@ class Snapshot:
                 "judges": [_judge_as_data(judge) for judge in self.judges],
                 "targets": self.targets,
                 "templates": self.templates,
+                "scenario_files": self.prompts.overlay,
+                "parser_version": self.parser_version,
                 "flags": self.flags,
                 "prefills": self.prefills,
                 "reuse_key": self.trials.reuse_key,
@@ -105,6 +113,7 @@ def snapshot_from_json(text: str) -> Snapshot:
     spec = parse_study(raw["spec"], origin="stored snapshot")
     cells = tuple(Cell(**factors) for factors in raw["cells"])
     requests = tuple(Request(**row) for row in raw["requests"])
+    overlay = raw.get("scenario_files") or {}
     return Snapshot(
         spec=spec,
         cells=cells,
@@ -112,6 +121,8 @@ def snapshot_from_json(text: str) -> Snapshot:
         judges=tuple(JudgeDefinition(**{**row, "threshold": Decimal(row["threshold"])}) for row in raw["judges"]),
         targets=raw["targets"],
         templates=raw["templates"],
+        prompts=PromptSet(overlay, origin=spec.scenario_dir or "scenario_dir") if overlay else bundled_prompts(),
+        parser_version=raw.get("parser_version", 1),
         flags={label: tuple(flags) for label, flags in raw["flags"].items()},
         prefills=raw.get("prefills", {}),
         trials=make_trials(

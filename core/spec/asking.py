@@ -1,4 +1,4 @@
-"""What a study file says of how it is asked: the grid of cells, sampling, and whose replies may be reused."""
+"""What a study file says of how it is asked: sampling, and whose replies may be reused."""
 
 from typing import Literal
 
@@ -7,17 +7,6 @@ from pydantic import Field
 from core.spec.frozen import Frozen, Salt
 
 ReuseRule = Literal["pair", "any", "none"]
-
-
-class GridSpec(Frozen):
-    """The product of factors that makes the cells."""
-
-    scenario: tuple[str, ...] = Field(default=("two_tier",), min_length=1)
-    """Scenario ids."""
-    condition: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """The arms; null: all conditions of the scenario."""
-    requests: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Named request sets; null: all of them."""
 
 
 class SamplingSpec(Frozen):

@@ -16,10 +16,8 @@ from core.spec.study import StudySpec
 
 PLANNED = frozenset(
     {
-        "arms", "conf", "contrasts", "delta_equiv", "delta_material", "deployment",
-        "design", "examples", "families", "headline", "hypotheses", "judge_correction", "lab", "order",
-        "paper_mode", "prefill", "primary", "prompt", "scenario_dir", "scratchpad", "seed",
-        "suffix", "wording",
+        "arms", "conf", "contrasts", "delta_equiv", "delta_material", "families", "headline", "hypotheses",
+        "judge_correction", "paper_mode", "primary", "prompt", "seed",
     }
 )  # fmt: skip
 """Keys of the design whose feature is not built yet: refused by name, so that none is accepted and ignored."""
@@ -160,6 +158,8 @@ def _dotted(raw: Any, location: Sequence[str | int]) -> str:
     for part in location:
         if part in FORM_TAGS:
             continue
+        if isinstance(part, int) and isinstance(here, Mapping):
+            continue  # one product of the grid, written without a list around it
         try:
             here = here[part]
         except (KeyError, IndexError, TypeError):

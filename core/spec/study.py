@@ -2,12 +2,14 @@
 
 import re
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from core.spec.analysis import AnalysisSpec, BudgetSpec
-from core.spec.asking import GridSpec, ReuseRule, SaltSpec, SamplingSpec
+from core.spec.asking import ReuseRule, SaltSpec, SamplingSpec
 from core.spec.frozen import Frozen, Label
+from core.spec.grid import GridItem, GridSpec
 from core.spec.judging import RULES, JudgeSpec
 from core.spec.limits import RatesSpec
 from core.spec.model_entry import ModelSpec
@@ -25,8 +27,10 @@ class StudySpec(Frozen):
     """Who is asked; entries with `role: judge` only judge."""
     requests: AskedSpec
     """What is asked: one set, or several by name, which are then a factor of the grid."""
-    grid: GridSpec = GridSpec()
-    """Under which conditions."""
+    grid: GridSpec = (GridItem(),)
+    """Under which conditions: a product of factors, or a list of such products."""
+    scenario_dir: Annotated[str, StringConstraints(min_length=1)] | None = None
+    """Folder of your own templates: each file replaces ours of the same name, `scenarios.yaml` adds to ours."""
     sampling: SamplingSpec = SamplingSpec()
     """How it is sampled."""
     judges: dict[Label, JudgeSpec] = Field(default_factory=lambda: {"compliance": JudgeSpec(model=RULES)}, min_length=1)
