@@ -16,7 +16,6 @@ from core.scenario.prompt import check_cells, render_messages, scenario_digests
 from core.scenario.requests import Request, load_requests
 from core.spec.study import StudySpec
 
-
 _NO_REQUEST = "(the text of the request)"
 """A prefill depends on the cell alone: any request shows it."""
 
