@@ -91,7 +91,7 @@ def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) 
         raise SpecError(f"{study}: {error}") from None
     counters = {}
     for model in spec.models:
-        counter = local_counter(locate_weights(model.model).path) if model.engine == "vllm" else None
+        counter = local_counter(locate_weights(model.model).path, model) if model.engine == "vllm" else None
         if counter is not None and not requests.absent:
             counters[model.name] = counter
     facts = {model.name: model_facts(model) for model in spec.models}
@@ -164,6 +164,11 @@ def check_contexts(prepared: Prepared) -> list[str]:
     """Warnings for estimated prompts that may be too long. SpecError where an exact count does not fit."""
     warnings = []
     for check in prepared.contexts():
+        if check.context_length is None and prepared.spec.entry(check.model).is_real:
+            warnings.append(
+                f"models[{check.model}]: its context length is not known, so whether a prompt of {check.prompt_tokens} "
+                f"tokens and {check.output_tokens} for the reply fit is not checked: add context_length"
+            )
         if check.fits:
             continue
         text = (
@@ -187,7 +192,7 @@ def check_requests(prepared: Prepared) -> None:
 def check_keys(prepared: Prepared) -> None:
     """SpecError where the variable that holds a key is unset, or holds what is none. A stand-in needs none."""
     for model in prepared.spec.models:
-        if model.engine not in ("openai", "anthropic") or model.stand_in is not None:
+        if not model.is_api or model.stand_in is not None:
             continue
         key = os.environ.get(model.key_variable)
         if not key:
@@ -231,7 +236,7 @@ def unknown_prices(prepared: Prepared) -> list[str]:
 
 
 def _context_length(model: ModelSpec, facts: ModelFacts) -> int | None:
-    if model.engine != "vllm":
+    if model.engine != "vllm" or model.context_length is not None:
         return facts.context_length
     asked = model.engine_args.get("max_model_len")
     if isinstance(asked, int) and asked > 0:

@@ -83,8 +83,8 @@ class VllmEngine:
         except Exception as error:  # noqa: BLE001 - vLLM's errors are of many kinds and do not all survive pickling
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise EngineError(
-                f"models[{entry.name}].adapter: vLLM refuses {adapter.source} ({reason[-1]}): check that it was made for "
-                f"{self._entry.model}"
+                f"models[{entry.name}].adapter: vLLM refuses {adapter.source} ({reason[-1]}): check that it was made "
+                f"for {self._entry.model}"
             ) from None
         self._loras[adapter.source] = request
 

@@ -61,8 +61,8 @@ def adapter_folder(adapter: Adapter, *, entry: str) -> Path:
         return Path(snapshot_download(name, revision=revision or None))
     except Exception as error:  # noqa: BLE001 - the hub raises anything, and much of it does not pickle
         raise EngineError(
-            f"models[{entry}].adapter: {adapter.source} can't be fetched from the hub ({type(error).__name__}: {error}): "
-            "give a local folder"
+            f"models[{entry}].adapter: {adapter.source} can't be fetched from the hub "
+            f"({type(error).__name__}: {error}): give a local folder"
         ) from None
 
 

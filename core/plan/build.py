@@ -21,7 +21,6 @@ from core.scenario.set_cells import place_sets
 from core.spec.request_sets import set_names
 from core.spec.study import StudySpec
 
-
 _NO_REQUEST = "(the text of the request)"
 """A prefill depends on the cell alone: any request shows it."""
 

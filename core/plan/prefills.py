@@ -36,10 +36,11 @@ def check_prefills(models: Iterable[ModelSpec], prefills: Mapping[str, str]) -> 
             reason = why_no_prefill(entry)
             if reason is not None:
                 raise SpecError(
-                    f"models[{entry.name}].prefill: {cell} begins the reply, and {reason}: leave the prefill out of the "
-                    "grid, or move the model to a study without it"
+                    f"models[{entry.name}].prefill: {cell} begins the reply, and {reason}: leave the prefill out of "
+                    "the grid, or move the model to a study without it"
                 )
             if entry.engine == "anthropic" and text != text.rstrip():
                 raise SpecError(
-                    f"models[{entry.name}].prefill: {cell} ends in white space, which Anthropic refuses: remove it there"
+                    f"models[{entry.name}].prefill: {cell} ends in white space, which Anthropic refuses: remove "
+                    "it there"
                 )

@@ -1,4 +1,4 @@
-"""A call's messages as one model takes them: where its system text goes, and a raw prompt where it has no turns. Pure."""
+"""A call's messages as one model takes them: where its system text goes, or one raw text for all. Pure."""
 
 from dataclasses import replace
 

@@ -1,7 +1,7 @@
 """Reads a reply: its scratchpads, what the user sees, the decision tag, and one status.
 
-Nothing is lost: every character of prefill, text and refusal that is not a scratchpad, <think> or <OUTPUT> tag, or white
-space where a tag was cut out, is in the scratchpad, in the native reasoning or in the visible text.
+Nothing is lost: every character of prefill, text and refusal that is not a scratchpad, <think> or <OUTPUT> tag, or
+white space where a tag was cut out, is in the scratchpad, in the native reasoning or in the visible text.
 """
 
 import re

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from core.spec.limits import RATE_FIELDS
 from core.spec.providers import PROVIDERS
-
+from core.spec.serving import TurnMarkers
 
 if TYPE_CHECKING:
     from core.spec.model_entry import ModelSpec
@@ -84,9 +84,7 @@ def _address(entry: "ModelSpec") -> str | None:
         return None
     known = PROVIDERS.get(entry.provider)
     if known is not None and known.engine != entry.engine:
-        return (
-            f"provider {entry.provider!r} is reached by engine {known.engine}, not {entry.engine}: change one of them"
-        )
+        return f"provider {entry.provider!r} is reached by engine {known.engine}, not {entry.engine}: change one"
     if (known is None or known.base_url is None) and entry.base_url is None and entry.stand_in is None:
         have = ", ".join(name for name, each in PROVIDERS.items() if each.base_url)
         return f"provider {entry.provider!r}: its address is not known here (known: {have}): add base_url"
@@ -116,8 +114,8 @@ def _keys(entry: "ModelSpec") -> str | None:
         for name, value in getattr(entry, field).items():
             if name.lower() in SECRET_NAMES or _LOOKS_SECRET.search(value):
                 return (
-                    f"{field}.{name} carries a key, and a study is stored in the open: remove it, and name the variable "
-                    "that holds the key in auth: {variable: …, header: …}"
+                    f"{field}.{name} carries a key, and a study is stored in the open: remove it, and name the "
+                    "variable that holds the key in auth: {variable: …, header: …}"
                 )
     if any(name.lower() == "x-client-request-id" for name in entry.headers):
         return "headers.X-Client-Request-Id is the call's id, by which repeats are counted: remove it"
@@ -193,11 +191,7 @@ def _reasoning(entry: "ModelSpec") -> str | None:
 
 
 def _raw(entry: "ModelSpec") -> str | None:
-    if (
-        not entry.is_raw
-        and "turn_markers" in entry.model_fields_set
-        and entry.turn_markers != type(entry.turn_markers)()
-    ):
+    if not entry.is_raw and entry.turn_markers != TurnMarkers():
         return "turn_markers belong to raw prompts: add api: completions or chat_template: none, or remove them"
     if entry.is_raw and entry.prefill == "none":
         return "prefill none: a raw prompt can always be continued: remove it"

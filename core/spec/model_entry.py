@@ -93,6 +93,11 @@ class ModelSpec(Frozen):
         return self.engine in API_ENGINES
 
     @property
+    def is_real(self) -> bool:
+        """Whether a model answers, and no script in its place."""
+        return self.engine != "scripted" and self.stand_in is None
+
+    @property
     def served_by(self) -> str:
         """The provider's id."""
         return self.provider or self.engine
