@@ -85,7 +85,7 @@ def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) 
     behaviours = behaviour_digests(spec)
     try:
         snapshot = build_snapshot(
-            spec, folder=folder, behaviours=behaviours, requests=requests.requests, prompts=stored and stored.prompts
+            spec, folder=folder, behaviours=behaviours, requests=requests.requests, prompts=stored.prompts if stored else None
         )
     except SpecError as error:
         raise SpecError(f"{study}: {error}") from None
