@@ -159,6 +159,16 @@ def export(**options: Any) -> int:
 
 
 @cli.command()
+@click.argument("model", required=False)
+@JSON
+def models(**options: Any) -> int:
+    """The model catalogue: ids, prices, context lengths, what each can do, whether it is served; MODEL: all of one."""
+    from ray_jobs.models_command import show_models
+
+    return show_models(**options)
+
+
+@cli.command()
 @click.argument("study", required=False)
 @WORKSPACE
 @JSON

@@ -12,6 +12,7 @@ from core.plan.estimate import StageEstimate, estimate
 from core.plan.snapshot import Snapshot
 from core.scenario.prompt import render_messages
 from core.schedule.lanes import limit_notes
+from core.spec.catalogue import unavailable
 from core.spec.request_sets import set_names
 from core.store.reuse import ArmReuse, reuse_of_arms
 from core.store.workspace import Workspace
@@ -85,6 +86,14 @@ def _notes(prepared: Prepared) -> list[str]:
         flagged = [label for label, flags in prepared.snapshot.flags.items() if flag in flags]
         if flagged:
             notes.append(f"{flag}: {', '.join(flagged)}")
+    for entry in prepared.spec.models:
+        reason = unavailable(entry)
+        if reason is not None:
+            notes.append(f"not available: {entry.name}: {reason}")
+        if entry.reasoning.scratchpad_source != "tags":
+            is_open = entry.reasoning.scratchpad_source == "think"
+            what = "open reasoning" if is_open else "what is told of hidden reasoning"
+            notes.append(f"scratchpad of {entry.name}: tagged blocks and {what}")
     return notes
 
 

@@ -12,12 +12,12 @@ from core.engines.api_exchange import (
     base_url_of,
     count,
     has_own_header,
+    headers_of,
     http_settings,
     json_object,
     key_to_send,
     provenance_of,
     text_of,
-    way_of,
 )
 from core.engines.engine import EngineFacts, EngineOrder
 from core.plan.records import Call, Outcome, Reply, Usage
@@ -96,7 +96,8 @@ class AnthropicEngine:
             "messages": [
                 {"role": message.role, "content": message.text} for message in messages if message.role != "system"
             ],
-            **way_of(call, attempt=attempt, entry=entry, key=key_to_send(self._order)),
+            "extra_headers": headers_of(call, attempt, entry=entry, key=key_to_send(self._order)),
+            "extra_query": dict(entry.query),
         }
         if has_own_header(entry):
             request["extra_headers"]["Authorization"] = anthropic.Omit()

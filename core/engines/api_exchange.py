@@ -120,15 +120,12 @@ def base_url_of(order: EngineOrder) -> str:
     return entry.url
 
 
-def way_of(call: Call, *, attempt: int, entry: ModelSpec, key: str) -> dict[str, Any]:
-    """What goes around the body of a request: headers, with the id by which a server counts repeats, and the query.
-
-    `key`: goes into the header that `auth.header` names, where it names one.
-    """
+def headers_of(call: Call, attempt: int, *, entry: ModelSpec, key: str) -> dict[str, str]:
+    """The entry's headers, and the id by which a server counts repeats. `key`: for the header that `auth.header` names."""
     headers = {**entry.headers, REQUEST_ID_HEADER: f"{call.call_id}.{attempt}"}
     if entry.auth is not None and entry.auth.header is not None:
         headers[entry.auth.header] = key
-    return {"extra_headers": headers, "extra_query": dict(entry.query) or None}
+    return headers
 
 
 def has_own_header(entry: ModelSpec) -> bool:

@@ -164,10 +164,11 @@ def _sampling(call: Call, entry: ModelSpec) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
+    fixed: dict[str, Any] = dict(entry.sampling.fixed)
     return SamplingParams(
         temperature=1.0 if call.temperature is None else call.temperature,
         max_tokens=call.max_tokens,
         stop=list(entry.stops) or None,
         output_kind=RequestOutputKind.FINAL_ONLY,
-        **entry.sampling.fixed,
+        **fixed,
     )

@@ -9,10 +9,12 @@ from core.spec.frozen import EnvName, Frozen, Label
 from core.spec.judging import RULES
 from core.spec.limits import LimitsSpec, PriceSpec
 from core.spec.providers import API_ENGINES, PROVIDERS, ApiKind, EngineKind
-from core.spec.serving import OF_STUDY, AuthSpec, HeaderName, ModelSamplingSpec, ReasoningSpec, TurnMarkers
+from core.spec.serving import AuthSpec, HeaderName, ModelSamplingSpec, ReasoningSpec, TurnMarkers
 
 SystemRole = Literal["system", "developer", "user", "merge"]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+USUAL_API: dict[EngineKind, ApiKind] = {"openai": "chat", "anthropic": "messages"}
 
 NO_CHAT_TEMPLATE = "none"
 """Written for `chat_template`: the prompt is one raw text."""
@@ -118,7 +120,7 @@ class ModelSpec(Frozen):
     @property
     def api_kind(self) -> ApiKind | None:
         """Which API is spoken; None for a local engine."""
-        return self.api or ({"openai": "chat", "anthropic": "messages"}.get(self.engine) if self.is_api else None)  # type: ignore[return-value]
+        return self.api or USUAL_API.get(self.engine)
 
     @property
     def is_raw(self) -> bool:
@@ -133,7 +135,7 @@ class ModelSpec(Frozen):
     def generation_temperature(self, of_study: float | None) -> float | None:
         """The temperature of a generation; None: not sent."""
         own = self.sampling.temperature
-        return of_study if own == OF_STUDY else own  # type: ignore[return-value]
+        return of_study if isinstance(own, str) else own
 
     def generation_tokens(self, of_study: int) -> int:
         """`max_tokens` of a generation."""

@@ -10,7 +10,7 @@ HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,80}$")]
 ScratchpadSource = Literal["tags", "think", "hidden"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
-OF_STUDY = "study"
+OF_STUDY: Literal["study"] = "study"
 """Written for a sampling parameter: as the study's `sampling` says."""
 
 

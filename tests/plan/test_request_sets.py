@@ -98,7 +98,7 @@ def test_rates_and_gaps_are_per_set_and_never_mixed(
     two_sets: Snapshot, answer: Callable[[Call], Reply], tmp_path: Path
 ) -> None:
     outcomes: dict[str, Any] = {}
-    while calls := next_calls(two_sets, outcomes):
+    while calls := list(next_calls(two_sets, outcomes)):
         outcomes |= {call.call_id: answer(call) for call in calls}
     analysis = analyse(two_sets, outcomes, {}, prices={"toy": FREE})
     samples = analysis.samples
