@@ -159,6 +159,17 @@ def export(**options: Any) -> int:
 
 
 @cli.command()
+@click.argument("study", required=False)
+@JSON
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the table of docs/studies.md.")
+def studies(**options: Any) -> int:
+    """The studies that come with afgap: what each asks, its calls, tokens and cost; STUDY: all of one."""
+    from ray_jobs.studies_command import show_studies
+
+    return show_studies(**options)
+
+
+@cli.command()
 @click.argument("model", required=False)
 @JSON
 def models(**options: Any) -> int:

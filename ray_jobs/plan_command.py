@@ -89,7 +89,7 @@ def _notes(prepared: Prepared) -> list[str]:
     for entry in prepared.spec.models:
         reason = unavailable(entry)
         if reason is not None:
-            notes.append(f"not available: {entry.name}: {reason}")
+            notes.append(f"not available: {entry.name}: {reason}: counted here, left out by run")
         if entry.reasoning.scratchpad_source != "tags":
             is_open = entry.reasoning.scratchpad_source == "think"
             what = "open reasoning" if is_open else "what is told of hidden reasoning"

@@ -19,6 +19,7 @@ from core.scenario.grid import expand_grid
 from core.scenario.requests import Requests, load_requests
 from core.schedule.budget import Price, price_of
 from core.schedule.lanes import Lane, lanes_of
+from core.spec.availability import Available, available_part
 from core.spec.load import load_study
 from core.spec.model_entry import ModelSpec
 from core.spec.prices import ModelFacts, model_facts
@@ -41,6 +42,8 @@ class Prepared:
     """Exact tokenizers, where they are at hand; none where requests are not."""
     requests: Requests
     """With what the user should know of them."""
+    left_out: tuple[str, ...] = ()
+    """A line on each model that nobody can call, where such are left out."""
 
     @property
     def grid_notices(self) -> tuple[str, ...]:
@@ -71,8 +74,10 @@ class Prepared:
         )
 
 
-def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) -> Prepared:
-    """Resolve a study file, or the stored study of that name."""
+def prepare(
+    study: str, *, workspace: Workspace, overrides: Sequence[str] = (), leave_out_unavailable: bool = False
+) -> Prepared:
+    """Resolve a study file, or the stored study of that name; to run it, without models that nobody can call."""
     workspace.check_version()
     path = Path(study)
     stored = None
@@ -84,10 +89,15 @@ def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) 
             raise SpecError("--set: a stored study can't be overridden: give the study file")
         spec, folder = stored.spec, Path.cwd()
     requests = Requests(stored.requests) if stored else load_requests(spec.requests, folder=folder)
+    spec, left_out = available_part(spec) if leave_out_unavailable else Available(spec, ())
     behaviours = behaviour_digests(spec)
     try:
         snapshot = build_snapshot(
-            spec, folder=folder, behaviours=behaviours, requests=requests.requests, prompts=stored.prompts if stored else None
+            spec,
+            folder=folder,
+            behaviours=behaviours,
+            requests=requests.requests,
+            prompts=stored.prompts if stored else None,
         )
     except SpecError as error:
         raise SpecError(f"{study}: {error}") from None
@@ -97,7 +107,7 @@ def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) 
         if counter is not None and not requests.absent:
             counters[model.name] = counter
     facts = {model.name: model_facts(model) for model in spec.models}
-    return Prepared(spec, snapshot, behaviours, facts, counters, requests)
+    return Prepared(spec, snapshot, behaviours, facts, counters, requests, left_out)
 
 
 def stored_snapshot(study: str, *, workspace: Workspace) -> Snapshot:

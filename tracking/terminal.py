@@ -85,6 +85,16 @@ def print_models(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     out.print(table)
 
 
+def print_studies(out: Console, rows: Iterable[Sequence[str]]) -> None:
+    """The shipped studies. `rows`: name, question, models, cells, n, calls, USD."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("study", "asks", "models", "cells", "n", "calls", "USD"):
+        table.add_column(name, justify="left" if name in ("study", "asks") else "right", no_wrap=name != "asks")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
 def print_results(out: Console, analysis: Analysis, *, banners: Iterable[Banner]) -> None:
     """The headline gap of every model with the rates behind it, then the reservations."""
     headline = analysis.gaps.filter(pl.col("family") == "headline").sort("model")

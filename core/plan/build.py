@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.identity import ID_LENGTH
 from core.judge.definition import judge_definitions
 from core.plan.prefills import check_prefills
 from core.plan.records import Call, Trial
@@ -18,6 +19,7 @@ from core.scenario.prompt_set import PromptSet, bundled_prompts, read_overlay
 from core.scenario.request_rows import Request
 from core.scenario.requests import load_requests
 from core.scenario.set_cells import place_sets
+from core.spec.catalogue import unavailable
 from core.spec.request_sets import set_names
 from core.spec.study import StudySpec
 
@@ -32,10 +34,12 @@ def build_snapshot(
     behaviours: dict[str, str],
     requests: tuple[Request, ...] | None = None,
     prompts: PromptSet | None = None,
+    is_outline: bool = False,
 ) -> Snapshot:
     """Resolve a study. `folder` is where relative paths start; `behaviours` maps the label of each scripted or
     stand-in entry to its behaviour's digest; `requests`, `prompts`: those of a stored study, whose files may be gone.
-    Its trials use no stored generation of another study yet: see core/plan/reuse.py.
+    Its trials use no stored generation of another study yet: see core/plan/reuse.py. With `is_outline` all their
+    ids are zeros: enough to count, and a large study takes no time.
 
     SpecError, RequestSetError or TemplateError where something that the study names is not there or is wrong.
     """
@@ -47,10 +51,18 @@ def build_snapshot(
     judges = judge_definitions(spec)
     targets = {model.name: target_digest(model, behaviour_digest=behaviours.get(model.name)) for model in spec.models}
     prefills = {cell: prefill_of(render_messages(cell, _NO_REQUEST, prompts)) for cell in cells}
-    check_prefills(spec.subjects, {str(cell): text for cell, text in prefills.items() if text})
+    check_prefills(
+        [entry for entry in spec.subjects if unavailable(entry) is None],
+        {str(cell): text for cell, text in prefills.items() if text},
+    )
     templates: dict[str, str] = {}
     for cell in cells:
         templates.update(scenario_digests(cell, prompts))
+    if is_outline:
+        asked = sum(cell.requests in (None, request.request_set) for cell in cells for request in requests)
+        ids = bytes(asked * len(spec.subjects) * ID_LENGTH // 2)
+    else:
+        ids = packed(_contents(spec, cells=cells, requests=requests, targets=targets, prompts=prompts))
     return Snapshot(
         spec=spec,
         cells=cells,
@@ -65,7 +77,7 @@ def build_snapshot(
             spec,
             cells=cells,
             requests=requests,
-            ids=packed(_contents(spec, cells=cells, requests=requests, targets=targets, prompts=prompts)),
+            ids=ids,
             reuse_key=SHARED if spec.reuse == "any" else spec.study,
         ),
     )

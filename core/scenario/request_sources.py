@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from core.errors import RequestSetError
 from core.scenario.definition import FOLDER
-from core.scenario.hub_dataset import HubFiles, hub_files
+from core.scenario.hub_dataset import HubFiles, cache_folder, hub_files
 from core.scenario.known_sets import known_id, known_sets
 from core.scenario.request_table import EXTENSIONS
 from core.spec.request_sets import HUB_SOURCE, RequestsSpec
@@ -39,14 +39,14 @@ class Absent(NamedTuple):
     """Length of a request, known or assumed."""
 
 
-def find_set(spec: RequestsSpec, *, folder: Path, key: str) -> Found | Absent:
+def find_set(spec: RequestsSpec, *, folder: Path, key: str, look_for_hub: bool = True) -> Found | Absent:
     """Where the rows of a set are. A relative path is looked for in `folder`, then in the current folder.
 
     RequestSetError, with key and fix, for a file, a bundled set or a known set that is not there.
     """
     kind, _, name = spec.source.partition(":")
     if kind == "hf":
-        return _on_hub(spec, key=key)
+        return _on_hub(spec, key=key, look=look_for_hub)
     if kind == "bundled":
         known = sorted(path.stem for path in BUNDLED.glob("*.jsonl"))
         if name not in known:
@@ -71,7 +71,7 @@ def _in_file(spec: RequestsSpec, *, folder: Path, key: str) -> Found:
     raise RequestSetError(f"{key}: {source!r} is no file (looked for {looked}): correct the path")
 
 
-def _on_hub(spec: RequestsSpec, *, key: str) -> Found | Absent:
+def _on_hub(spec: RequestsSpec, *, key: str, look: bool) -> Found | Absent:
     given = HUB_SOURCE.fullmatch(spec.source)
     assert given is not None  # RequestsSpec refuses every other text
     dataset, revision = given["dataset"], given["revision"]
@@ -91,7 +91,8 @@ def _on_hub(spec: RequestsSpec, *, key: str) -> Found | Absent:
         changes = {name: changes.get(name) or getattr(spec, name) or value for name, value in usual.items()}
     full = spec.model_copy(update=changes)
     name = set_id or dataset.rpartition("/")[2]
-    files = hub_files(dataset, revision=revision, file=full.file, key=key)
+    not_looked = HubFiles((), cache_folder(), "it was not looked for")
+    files = hub_files(dataset, revision=revision, file=full.file, key=key) if look else not_looked
     if not files.paths:
         rows, characters = (known.rows, known.characters) if known else (None, None)
         problem = f"{key}: {spec.source!r} is not at hand: {_absence(files, full)}"

@@ -26,12 +26,14 @@ class Requests:
     """Why a set is not at hand, and where it is looked for; requests of its usual length stand in its place."""
 
 
-def load_requests(asked: RequestsSpec | Mapping[str, RequestsSpec], *, folder: Path) -> Requests:
+def load_requests(
+    asked: RequestsSpec | Mapping[str, RequestsSpec], *, folder: Path, look_for_hub: bool = True
+) -> Requests:
     """Read every set. A relative path is looked for in `folder`, then in the current folder.
 
     RequestSetError, with file, key and fix, for a set that can't be found or read, lacks a column or rows, or repeats
     an id or a text within the rows that are used; a hub dataset that is not at hand is no error as long as its number
-    of rows is known.
+    of rows is known. `look_for_hub` false: hub datasets are planned from what is known of them, at hand or not.
     """
     named = {"": asked} if isinstance(asked, RequestsSpec) else asked
     sets: list[Sequence[Request]] = []
@@ -39,7 +41,7 @@ def load_requests(asked: RequestsSpec | Mapping[str, RequestsSpec], *, folder: P
     absent: list[str] = []
     for name, spec in named.items():
         key = f"requests.{name}.source" if name else "requests.source"
-        found = find_set(spec, folder=folder, key=key)
+        found = find_set(spec, folder=folder, key=key, look_for_hub=look_for_hub)
         if isinstance(found, Absent):
             rows = _stand_in_rows(found, name=name or found.name, key=key)
             absent.append(found.problem)

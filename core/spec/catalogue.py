@@ -143,9 +143,11 @@ def fill_entry(given: Mapping[str, Any], *, where: str) -> dict[str, Any]:
 
 
 def unavailable(entry: ModelSpec) -> str | None:
-    """Why nobody can call an entry of the catalogue any more, or ever could; None where that is not known."""
-    if entry.catalogue is None or entry.stand_in is not None:
+    """Why nobody can call an entry, as it says itself or as the catalogue knows; None where it may be there."""
+    if entry.stand_in is not None or entry.unavailable is False:
         return None
+    if entry.unavailable is not None or entry.catalogue is None:
+        return entry.unavailable
     model = {each.id: each for each in catalogue().models}.get(entry.catalogue)
     if model is None or model.is_served or entry.model != model.entry["model"]:
         return None

@@ -73,6 +73,9 @@ class ModelSpec(Frozen):
     """Tokens of prompt and reply; null: of the weights' config or the price list."""
     limits: LimitsSpec = LimitsSpec()
     """Limits of the lane."""
+    unavailable: NonEmpty | Literal[False] | None = None
+    """Why nobody can call it: `plan` counts it, `run` leaves it out. null: as the catalogue knows; false: it is there.
+    """
     role: Literal["subject", "judge"] = "subject"
     """judge: answers for judges only and is not swept."""
     stand_in: str | None = None

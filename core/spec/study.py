@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from core.spec.about import AboutSpec
 from core.spec.analysis import AnalysisSpec, BudgetSpec
 from core.spec.asking import ReuseRule, SaltSpec, SamplingSpec
 from core.spec.frozen import Frozen, Label
@@ -23,6 +24,8 @@ class StudySpec(Frozen):
 
     study: Label
     """Name of the study, and of its MLflow experiment."""
+    about: AboutSpec | None = None
+    """Which experiment it is, and what it asks; no part of its identity."""
     models: tuple[ModelSpec, ...] = Field(min_length=1)
     """Who is asked; entries with `role: judge` only judge."""
     requests: AskedSpec
