@@ -47,7 +47,8 @@ def _explain(study: StudyFacts) -> None:
     click.echo(f"scenarios: {', '.join(study.scenarios)}")
     click.echo(
         f"{len(study.models)} models × {study.cells} cells × n {study.n} = {study.generations:,} generations; with "
-        f"judges {study.calls:,} calls, {study.input_tokens:,} tokens in, {study.output_tokens:,} out, USD {usd_words(study)}"
+        f"judges {study.calls:,} calls, {study.input_tokens:,} tokens in, {study.output_tokens:,} out, "
+        f"USD {usd_words(study)}"
     )
     for note in study.about.notes if study.about else ():
         click.echo(f"note: {note}")

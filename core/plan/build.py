@@ -1,6 +1,7 @@
 """From a study spec to its snapshot: cells, requests, judges, targets and every trial's generation call."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from core.identity import ID_LENGTH
@@ -45,7 +46,7 @@ def build_snapshot(
     """
     prompts = study_prompts(spec, folder=folder) if prompts is None else prompts
     cells = expand_grid(spec.grid, prompts).cells
-    check_cells(cells, prompts)
+    check_cells(tuple(dict.fromkeys(replace(cell, requests=None) for cell in cells)), prompts)
     cells = place_sets(cells, sets=set_names(spec.requests))
     requests = load_requests(spec.requests, folder=folder).requests if requests is None else requests
     judges = judge_definitions(spec)

@@ -60,7 +60,7 @@ def test_the_limit_takes_the_first_rows_of_each_set(two_sets: Snapshot) -> None:
 
 def test_grid_requests_chooses_sets_and_the_same_set_alone_keeps_its_calls(make_snapshot: MakeSnapshot) -> None:
     both = make_snapshot(requests=SETS, grid={"requests": ["safe", "harm"]}, judges=JUDGES)
-    assert [cell.requests for cell in both.cells] == ["safe", "safe", "harm", "harm"]
+    assert [cell.requests for cell in both.cells] == ["harm", "harm", "safe", "safe"]
     alone = make_snapshot(requests={"harm": SETS["harm"]}, judges=JUDGES)
     assert {trial.call_id for trial in alone.trials} < {trial.call_id for trial in both.trials}
     assert {trial.trial_id for trial in alone.trials} < {trial.trial_id for trial in both.trials}

@@ -1,4 +1,4 @@
-"""The studies of the paper: the models, cells and n of each are the paper's, each plans, and the page tells the same."""
+"""The studies of the paper: models, cells and n of each are the paper's, each plans, and the page tells the same."""
 
 import json
 import re
@@ -61,14 +61,24 @@ def test_the_five_models_stand_where_the_paper_has_them(studies):
         assert studies[name].models == FIVE
 
 
-def test_the_page_of_studies_holds_the_table_that_the_command_prints(studies, capsys):
+def test_the_page_of_studies_holds_the_table_that_the_command_prints(studies):
     page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
     assert page.endswith("\n\n" + markdown_table(studies.values()))
-    assert main(["studies", "--markdown"]) == 0
-    assert page.endswith(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("name", PAPER)
+# One of each kind; that all of them can be counted is shown above.
+KINDS = (
+    "fig1-prompted",
+    "fig2-sft",
+    "fig14-oseries",
+    "fig29-drop-tier",
+    "fig30-names-igg",
+    "fig36-prefill-all",
+    "fig37-base-all",
+)
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_a_study_plans_with_no_key_and_no_hub(name, tmp_path, capsys):
     models, cells, _ = PAPER[name]
     arguments = [str(FOLDER / f"{name}.yaml"), "--set", "requests.limit=3", "--workspace", str(tmp_path / "w")]
@@ -95,12 +105,12 @@ def test_a_file_marks_the_models_of_the_catalogue_that_are_gone(name):
 
 
 def test_the_list_names_every_study_and_one_is_explained(capsys):
-    assert main(["studies", "--json"]) == 0
-    listed = json.loads(capsys.readouterr().out)
-    assert {each["name"] for each in listed} == {path.stem for path in FOLDER.glob("*.yaml")}
     assert main(["studies"]) == 0
     shown = capsys.readouterr().out
-    assert all(f"{name} " in shown for name in PAPER)
+    assert all(f"{path.stem} " in shown for path in FOLDER.glob("*.yaml"))
+    assert main(["studies", "fig20-dpo", "--json"]) == 0
+    [facts] = json.loads(capsys.readouterr().out)
+    assert (facts["about"]["n"], facts["cells"], facts["generations"]) == (400, 4, 8000)
     assert main(["studies", "fig20-dpo"]) == 0
     told = capsys.readouterr().out
     assert "Figure 20: Does a model guard the values of another AI" in told
