@@ -121,7 +121,7 @@ def base_url_of(order: EngineOrder) -> str:
 
 
 def headers_of(call: Call, attempt: int, *, entry: ModelSpec, key: str) -> dict[str, str]:
-    """The entry's headers, and the id by which a server counts repeats. `key`: for the header that `auth.header` names."""
+    """Headers of the entry, the id by which a server counts repeats, and `key` in the header of `auth.header`."""
     headers = {**entry.headers, REQUEST_ID_HEADER: f"{call.call_id}.{attempt}"}
     if entry.auth is not None and entry.auth.header is not None:
         headers[entry.auth.header] = key

@@ -160,7 +160,8 @@ def sent(make_order, make_call):
         seen = {}
 
         async def respond(request):
-            seen.update(headers=dict(request.headers), query=dict(request.query), body=await request.json())
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            seen.update(headers=headers, query=dict(request.query), body=await request.json())
             return web.json_response({"error": {"message": "enough"}}, status=400)
 
         async def both():
@@ -194,9 +195,9 @@ def test_openrouter_gets_its_headers_its_body_and_the_key(sent):
         "reasoning": {"effort": "low"},
     }
     seen = sent("openai", spec)
-    assert seen["headers"]["X-Title"] == "afgap"
-    assert seen["headers"]["Authorization"] == "Bearer secret-key-1234"
-    assert seen["headers"]["X-Client-Request-Id"] == "c0ffee.2"
+    assert seen["headers"]["x-title"] == "afgap"
+    assert seen["headers"]["authorization"] == "Bearer secret-key-1234"
+    assert seen["headers"]["x-client-request-id"] == "c0ffee.2"
     body = seen["body"]
     assert body["provider"] == {"order": ["a"], "allow_fallbacks": False}
     assert (body["top_p"], body["top_k"], body["stop"], body["reasoning_effort"]) == (0.9, 40, ["</OUTPUT>"], "low")
@@ -207,7 +208,7 @@ def test_the_key_is_in_the_header_that_is_named_and_in_no_other(sent):
     for api in ("openai", "anthropic"):
         seen = sent(api, {"auth": {"header": "X-Gateway-Key"}, "query": {"v": "1"}})
         assert seen["query"]["v"] == "1"
-        assert [name for name, value in seen["headers"].items() if "secret-key-1234" in value] == ["X-Gateway-Key"]
+        assert [name for name, value in seen["headers"].items() if "secret-key-1234" in value] == ["x-gateway-key"]
 
 
 def test_anthropic_gets_the_parameters_that_its_sdk_has_dropped(sent):
