@@ -93,7 +93,8 @@ def _of_message(role: str, a: str, b: str) -> Iterable[tuple[Kind, str, str, str
     if a.casefold() == b.casefold():
         yield "case", role, *_first_lines(a, b)
     elif a.split() == b.split():
-        yield "space", role, *(repr(line) for line in _first_lines(a, b))
+        left, right = _first_lines(a, b)
+        yield "space", role, repr(left), repr(right)
     else:
         yield from _of_words(role, a, b)
 
