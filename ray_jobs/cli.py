@@ -51,6 +51,21 @@ def plan(**options: Any) -> int:
     return plan_study(**options)
 
 
+@cli.command("compare-prompts")
+@click.argument("a")
+@click.argument("b")
+@WORKSPACE
+@JSON
+def compare_prompts(**options: Any) -> int:
+    """What differs between the prompts of A and B, and between the settings around them.
+
+    A and B are template folders, study files or names of stored studies; bundled stands for our own templates.
+    """
+    from ray_jobs.compare_command import compare_command
+
+    return compare_command(**options)
+
+
 @cli.command()
 @STUDY
 @WORKSPACE

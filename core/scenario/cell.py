@@ -60,7 +60,7 @@ FACTORS = tuple(field.name for field in fields(Cell))
 """Every factor in order."""
 
 DEFAULT_LEVELS: Mapping[str, Factor] = {
-    **Cell("", "").factors,
+    **{name: level for name, level in Cell("", "").factors.items() if name not in ("scenario", "condition")},
     "deployment": "public",
     "cumulative": True,
 }

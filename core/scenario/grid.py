@@ -3,9 +3,11 @@
 A factor that does not apply to a scenario is null there, and cells that come out equal are made one; a notice says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
 from itertools import product
+from math import prod
 from typing import NamedTuple
 
 from core.errors import SpecError
@@ -44,14 +46,27 @@ def expand_grid(grid: Sequence[GridItem], prompts: PromptSet | None = None) -> G
             for cell, name in product(_cells_of(item, prompts, notices), item.requests or (None,)):
                 made += 1
                 cells[replace(cell, requests=name)] = None
-                if made > MOST_CELLS:
-                    raise SpecError(f"grid: more than {MOST_CELLS:,} cells: take fewer levels, or a design")
+                _refuse_too_many([range(made)])
         except SpecError as error:
             place = "grid" if len(grid) == 1 else f"grid[{at}]"
             raise SpecError(place + str(error).removeprefix("grid")) from None
     if made > len(cells):
         notices[f"grid: {made} cells are {len(cells)} different ones: equal cells are made one"] = None
     return Grid(tuple(cells), tuple(notices))
+
+
+def every_variant(prompts: PromptSet) -> tuple[Cell, ...]:
+    """Every scenario in every condition, at its defaults and with each factor in turn at each of its other levels;
+    the lab's name is open and stays."""
+    cells: dict[Cell, None] = {}
+    for name, scenario in prompts.scenarios.items():
+        changes: list[dict[str, Factor]] = [{}]
+        for factor, possible in prompts.levels(name).items():
+            changes += [{factor: level} for level in possible] if isinstance(possible, tuple) else []
+        for change in changes:
+            for condition in scenario.conditions:
+                cells[prompts.cell(name, condition, **change)] = None
+    return tuple(cells)
 
 
 def _cells_of(item: GridItem, prompts: PromptSet, notices: dict[str, None]) -> list[Cell]:
@@ -80,7 +95,8 @@ def _cells_of_scenario(
             given = (row[factor],)
         if possible is None:
             if given is not None:
-                notices[f"grid.{factor}: does not apply to {scenario}: null there"] = None
+                merged = f", {len(given)} levels are one" if len(given) > 1 else ""
+                notices[f"grid.{factor}: does not apply to {scenario}: null there{merged}"] = None
             axes[factor] = (None,)
             continue
         levels = given or (DEFAULT_LEVELS[factor],)
@@ -89,6 +105,7 @@ def _cells_of_scenario(
             for level in levels:
                 check_level(factor, level, possible=possible, scenario=scenario)
         axes[factor] = levels
+    _refuse_too_many([*axes.values(), conditions])
     settings = [dict(zip(axes, levels, strict=True)) for levels in product(*axes.values())]
     return [
         without_effectless(Cell(scenario, condition, **setting))  # type: ignore[arg-type]
@@ -108,6 +125,7 @@ def _design_rows(design: DesignSpec | None) -> list[dict[str, Factor]]:
         _refuse_repeats(levels, key=f"design.factors.{name}")
     rows: list[dict[str, Factor]]
     if design.resolution is None:
+        _refuse_too_many(factors.values())
         rows = [dict(zip(factors, levels, strict=True)) for levels in product(*factors.values())]
     else:
         for name, levels in factors.items():
@@ -157,7 +175,12 @@ def _conditions(scenario: str, wanted: tuple[str, ...] | None, prompts: PromptSe
     return wanted or known
 
 
+def _refuse_too_many(axes: Iterable[Sized]) -> None:
+    if prod(len(axis) for axis in axes) > MOST_CELLS:
+        raise SpecError(f"grid: more than {MOST_CELLS:,} cells: take fewer levels, or a design")
+
+
 def _refuse_repeats(values: Sequence[Factor], *, key: str) -> None:
-    for value in values:
-        if values.count(value) > 1:
-            raise SpecError(f"grid.{key}: {value!r} is given {values.count(value)} times: name it once")
+    for value, times in Counter(values).items():
+        if times > 1:
+            raise SpecError(f"grid.{key}: {value!r} is given {times} times: name it once")
