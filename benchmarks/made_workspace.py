@@ -15,7 +15,7 @@ from core.plan.build import build_snapshot
 from core.plan.question import Question, ask_judge, parse_trial_reply
 from core.plan.records import Reply
 from core.plan.snapshot import Snapshot
-from core.scenario.requests import Request
+from core.scenario.request_rows import Request
 from core.spec.load import parse_study
 from core.store.tables import CALLS, row_outcome, snapshot_row
 from core.store.workspace import Workspace

@@ -51,6 +51,21 @@ def plan(**options: Any) -> int:
     return plan_study(**options)
 
 
+@cli.command("compare-prompts")
+@click.argument("a")
+@click.argument("b")
+@WORKSPACE
+@JSON
+def compare_prompts(**options: Any) -> int:
+    """What differs between the prompts of A and B, and between the settings around them.
+
+    A and B are template folders, study files or names of stored studies; bundled stands for our own templates.
+    """
+    from ray_jobs.compare_command import compare_command
+
+    return compare_command(**options)
+
+
 @cli.command()
 @STUDY
 @WORKSPACE
@@ -156,6 +171,27 @@ def export(**options: Any) -> int:
     from ray_jobs.read_commands import export_command
 
     return export_command(**options)
+
+
+@cli.command()
+@click.argument("study", required=False)
+@JSON
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the table of docs/studies.md.")
+def studies(**options: Any) -> int:
+    """The studies that come with afgap: what each asks, its calls, tokens and cost; STUDY: all of one."""
+    from ray_jobs.studies_command import show_studies
+
+    return show_studies(**options)
+
+
+@cli.command()
+@click.argument("model", required=False)
+@JSON
+def models(**options: Any) -> int:
+    """The model catalogue: ids, prices, context lengths, what each can do, whether it is served; MODEL: all of one."""
+    from ray_jobs.models_command import show_models
+
+    return show_models(**options)
 
 
 @cli.command()

@@ -44,7 +44,7 @@ class EngineWorker:
     ) -> None:
         # the key is read here, from the environment of the node that calls: it is never part of an argument
         key = os.environ.get(lane.entry.key_variable) or ("stand-in" if stand_in_digest else None)
-        order = EngineOrder(lane.entry, api_key=key, stand_in_digest=stand_in_digest)
+        order = EngineOrder(lane.entry, lane.riders, api_key=key, stand_in_digest=stand_in_digest)
         limited = LimitedEngine(lane, order) if lane.limits is not None else None
         self._permits = limited.permits if limited is not None else None
         self._engine: Engine = limited or open_engine(order)

@@ -1,6 +1,7 @@
 """`afgap plan`: what a study will take, before anything is spent. Needs no key and starts no Ray."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,8 +9,11 @@ from pathlib import Path
 import click
 
 from core.plan.estimate import StageEstimate, estimate
+from core.plan.snapshot import Snapshot
 from core.scenario.prompt import render_messages
 from core.schedule.lanes import limit_notes
+from core.spec.catalogue import unavailable
+from core.spec.request_sets import set_names
 from core.store.reuse import ArmReuse, reuse_of_arms
 from core.store.workspace import Workspace
 from ray_jobs.preparation import Prepared, check_contexts, prepare, reconcile, unknown_prices
@@ -25,7 +29,7 @@ def plan_study(
     warnings = check_contexts(prepared)
     reconciled = reconcile(prepared, workspace=held, upgrade=True)
     prepared = replace(prepared, snapshot=reconciled.snapshot)
-    requests = min(limit or len(prepared.snapshot.requests), len(prepared.snapshot.requests))
+    requests = prepared.snapshot.first_rows(limit)
     rows = estimate(
         prepared.snapshot,
         facts=prepared.facts,
@@ -48,7 +52,7 @@ def plan_study(
     snapshot = prepared.snapshot
     out.print(
         f"{snapshot.spec.study}: {len(snapshot.spec.subjects)} models × {len(snapshot.cells)} cells × "
-        f"{requests} requests × {snapshot.spec.sampling.repeats} repeats"
+        f"{_requests_words(snapshot, limit)} × {snapshot.spec.sampling.repeats} repeats"
     )
     print_plan(out, rows, notes=notes)
     if show_prompts:
@@ -56,14 +60,24 @@ def plan_study(
     return 0
 
 
+def _requests_words(snapshot: Snapshot, limit: int | None) -> str:
+    """`48 requests`, or what each named set is asked: the cells of a set take its requests only."""
+    asked = {name: min(limit or size, size) for name, size in snapshot.set_sizes.items()}
+    if not set_names(snapshot.spec.requests):
+        return f"{sum(asked.values()):,} requests"
+    return "requests (" + ", ".join(f"{name} {number:,}" for name, number in asked.items()) + ")"
+
+
 def _notes(prepared: Prepared) -> list[str]:
     notes = ["~ estimated: input from characters where the model's tokenizer is not at hand, output from usual replies"]
+    notes += prepared.grid_notices
     sources: dict[str, list[str]] = {}
     for label, each in prepared.facts.items():
         if each.price is not None and each.price_source != "free":
             sources.setdefault(each.price_source, []).append(label)
     notes += [f"prices from {source}: {', '.join(labels)}" for source, labels in sources.items()]
     unknown = unknown_prices(prepared)
+    notes += [*prepared.requests.notes, *(f"warning: {problem}" for problem in prepared.requests.absent)]
     if unknown:
         is_allowed = prepared.spec.budget.unknown_price == "allow"
         what = "in no sum, and outside budget.usd" if is_allowed else "a run is refused: add models[].price"
@@ -72,6 +86,14 @@ def _notes(prepared: Prepared) -> list[str]:
         flagged = [label for label, flags in prepared.snapshot.flags.items() if flag in flags]
         if flagged:
             notes.append(f"{flag}: {', '.join(flagged)}")
+    for entry in prepared.spec.models:
+        reason = unavailable(entry)
+        if reason is not None:
+            notes.append(f"not available: {entry.name}: {reason}: counted here, left out by run")
+        if entry.reasoning.scratchpad_source != "tags":
+            is_open = entry.reasoning.scratchpad_source == "think"
+            what = "open reasoning" if is_open else "what is told of hidden reasoning"
+            notes.append(f"scratchpad of {entry.name}: tagged blocks and {what}")
     return notes
 
 
@@ -108,7 +130,9 @@ def _facts(
         "models": [model.name for model in snapshot.spec.subjects],
         "cells": [cell.factors for cell in snapshot.cells],
         "requests": requests,
-        "trials": len(snapshot.trials) // len(snapshot.requests) * requests,
+        "request_sets": dict(Counter(request.request_set for request in snapshot.requests[:requests])),
+        "requests_at_hand": not prepared.requests.absent,
+        "trials": snapshot.trials.axes.trials_of(requests),
         "stored_generations": stored,
         "reuse": [asdict(arm) for arm in arms],
         "stages": [asdict(row) for row in rows],
@@ -120,8 +144,8 @@ def _facts(
 
 
 def _print_prompts(prepared: Prepared) -> None:
-    request = prepared.snapshot.requests[0]
     for cell in prepared.snapshot.cells:
+        request = prepared.snapshot.requests_of(cell)[0]
         click.echo(f"\n=== {cell} · {request.request_id}")
-        for message in render_messages(cell, request.text):
+        for message in render_messages(cell, request.text, prepared.snapshot.prompts):
             click.echo(f"--- {message.role}\n{message.text}")

@@ -10,13 +10,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from core.engines.stand_in.behaviour import load_behaviour
-from core.errors import SpecError, WorkspaceError
+from core.errors import RequestSetError, SpecError, WorkspaceError
 from core.plan.build import build_snapshot
 from core.plan.estimate import API_TOKENS_PER_S, LOCAL_TOKENS_PER_S, ContextCheck, context_checks
 from core.plan.snapshot import Snapshot, differences
 from core.plan.tokenizer import MessageCounter, local_counter
+from core.scenario.grid import expand_grid
+from core.scenario.requests import Requests, load_requests
 from core.schedule.budget import Price, price_of
 from core.schedule.lanes import Lane, lanes_of
+from core.spec.availability import Available, available_part
 from core.spec.load import load_study
 from core.spec.model_entry import ModelSpec
 from core.spec.prices import ModelFacts, model_facts
@@ -36,7 +39,16 @@ class Prepared:
     """Label of each scripted or stand-in entry → its behaviour's digest."""
     facts: Mapping[str, ModelFacts]
     counters: Mapping[str, MessageCounter]
-    """Exact tokenizers, where they are at hand."""
+    """Exact tokenizers, where they are at hand; none where requests are not."""
+    requests: Requests
+    """With what the user should know of them."""
+    left_out: tuple[str, ...] = ()
+    """A line on each model that nobody can call, where such are left out."""
+
+    @property
+    def grid_notices(self) -> tuple[str, ...]:
+        """What the user should know of the grid: factors that do not apply, cells that were made one."""
+        return expand_grid(self.spec.grid, self.snapshot.prompts).notices
 
     @property
     def prices(self) -> dict[str, Price]:
@@ -62,26 +74,40 @@ class Prepared:
         )
 
 
-def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) -> Prepared:
-    """Resolve a study file, or the stored study of that name."""
+def prepare(
+    study: str, *, workspace: Workspace, overrides: Sequence[str] = (), leave_out_unavailable: bool = False
+) -> Prepared:
+    """Resolve a study file, or the stored study of that name; to run it, without models that nobody can call."""
     workspace.check_version()
     path = Path(study)
-    requests = None
+    stored = None
     if path.is_file() or path.suffix in (".yaml", ".yml") or os.sep in study:
         spec, folder = load_study(path, overrides=overrides), path.resolve().parent
     else:
         stored = stored_snapshot(study, workspace=workspace)
         if overrides:
             raise SpecError("--set: a stored study can't be overridden: give the study file")
-        spec, folder, requests = stored.spec, Path.cwd(), stored.requests
+        spec, folder = stored.spec, Path.cwd()
+    requests = Requests(stored.requests) if stored else load_requests(spec.requests, folder=folder)
+    spec, left_out = available_part(spec) if leave_out_unavailable else Available(spec, ())
     behaviours = behaviour_digests(spec)
-    snapshot = build_snapshot(spec, folder=folder, behaviours=behaviours, requests=requests)
+    try:
+        snapshot = build_snapshot(
+            spec,
+            folder=folder,
+            behaviours=behaviours,
+            requests=requests.requests,
+            prompts=stored.prompts if stored else None,
+        )
+    except SpecError as error:
+        raise SpecError(f"{study}: {error}") from None
     counters = {}
     for model in spec.models:
-        counter = local_counter(locate_weights(model.model).path) if model.engine == "vllm" else None
-        if counter is not None:
+        counter = local_counter(locate_weights(model.model).path, model) if model.engine == "vllm" else None
+        if counter is not None and not requests.absent:
             counters[model.name] = counter
-    return Prepared(spec, snapshot, behaviours, {model.name: model_facts(model) for model in spec.models}, counters)
+    facts = {model.name: model_facts(model) for model in spec.models}
+    return Prepared(spec, snapshot, behaviours, facts, counters, requests, left_out)
 
 
 def stored_snapshot(study: str, *, workspace: Workspace) -> Snapshot:
@@ -150,6 +176,11 @@ def check_contexts(prepared: Prepared) -> list[str]:
     """Warnings for estimated prompts that may be too long. SpecError where an exact count does not fit."""
     warnings = []
     for check in prepared.contexts():
+        if check.context_length is None and prepared.spec.entry(check.model).is_real:
+            warnings.append(
+                f"models[{check.model}]: its context length is not known, so whether a prompt of {check.prompt_tokens} "
+                f"tokens and {check.output_tokens} for the reply fit is not checked: add context_length"
+            )
         if check.fits:
             continue
         text = (
@@ -164,10 +195,16 @@ def check_contexts(prepared: Prepared) -> list[str]:
     return warnings
 
 
+def check_requests(prepared: Prepared) -> None:
+    """RequestSetError where requests are not at hand: they can be planned, not sent."""
+    if prepared.requests.absent:
+        raise RequestSetError("\n".join(prepared.requests.absent))
+
+
 def check_keys(prepared: Prepared) -> None:
     """SpecError where the variable that holds a key is unset, or holds what is none. A stand-in needs none."""
     for model in prepared.spec.models:
-        if model.engine not in ("openai", "anthropic") or model.stand_in is not None:
+        if not model.is_api or model.stand_in is not None:
             continue
         key = os.environ.get(model.key_variable)
         if not key:
@@ -211,7 +248,7 @@ def unknown_prices(prepared: Prepared) -> list[str]:
 
 
 def _context_length(model: ModelSpec, facts: ModelFacts) -> int | None:
-    if model.engine != "vllm":
+    if model.engine != "vllm" or model.context_length is not None:
         return facts.context_length
     asked = model.engine_args.get("max_model_len")
     if isinstance(asked, int) and asked > 0:

@@ -26,7 +26,7 @@ from core.store.workspace import Workspace
 from ray_jobs.cluster import ray_session, remove_scratch
 from ray_jobs.crew import Assignment, Crew, Show, WatchEnd
 from ray_jobs.live_run import LiveDesk
-from ray_jobs.preparation import Prepared, check_engines, check_keys, check_prices, reconcile
+from ray_jobs.preparation import Prepared, check_engines, check_keys, check_prices, check_requests, reconcile
 from ray_jobs.spending import settled_usd
 
 
@@ -78,6 +78,7 @@ def run_study(
 ) -> RunEnd:
     """Make every call that is owed. InputError before anything is written, where the input is wrong."""
     began = time.monotonic()
+    check_requests(prepared)
     check_keys(prepared)
     if options.address is None:
         check_engines(prepared)
@@ -117,10 +118,8 @@ def run_study(
 
 
 def trial_limit(snapshot: Snapshot, *, requests: int | None) -> int:
-    """How many trials the first N requests make; all where N is None."""
-    if requests is None or requests >= len(snapshot.requests):
-        return len(snapshot.trials)
-    return len(snapshot.trials) // len(snapshot.requests) * requests
+    """How many trials the first N requests of each set make; all where N is None."""
+    return snapshot.trials.axes.trials_of(snapshot.first_rows(requests))
 
 
 def owed_work(snapshot: Snapshot, *, workspace: Workspace, limit: int, retry_failed: bool) -> OwedWork:

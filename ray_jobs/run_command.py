@@ -34,11 +34,13 @@ def run_command(
 ) -> int:
     """Returns the exit code of the run."""
     held = Workspace(workspace)
-    prepared = prepare(study, workspace=held, overrides=overrides)
+    prepared = prepare(study, workspace=held, overrides=overrides, leave_out_unavailable=True)
     warnings = check_contexts(prepared)
     out = console(to_stderr=as_json)
     options = RunOptions(address, limit, retry_failed, upgrade)
     with ProgressDisplay(out, is_quiet=quiet) as display:
+        for notice in prepared.left_out:
+            display.say(notice)
         for warning in warnings:
             display.say(f"warning: {warning}")
         # Ray tells of a process that died on stdout, whatever its log settings: there it would spoil the JSON

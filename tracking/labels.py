@@ -12,6 +12,7 @@ from core.analyse.study_facts import JudgeFacts, StudyFacts
 from core.plan.snapshot import Snapshot
 from core.scenario.cell import Cell
 from core.spec.judging import JudgeKind
+from core.spec.request_sets import RequestsSpec
 from tracking.terminal import DECISIONS, number, percent, points
 
 OUTCOME_WORDS: Mapping[Outcome, str] = {
@@ -99,6 +100,14 @@ def in_plan_order(snapshot: Snapshot, frame: pl.DataFrame) -> pl.DataFrame:
         .sort("_model", "_cell", maintain_order=True)
         .drop("_model", "_cell")
     )
+
+
+def request_sources(snapshot: Snapshot) -> str:
+    """`bundled:harmful`; each named set by its name."""
+    asked = snapshot.spec.requests
+    if isinstance(asked, RequestsSpec):
+        return asked.source
+    return ", ".join(f"{name}={each.source}" for name, each in asked.items())
 
 
 def headline_rows(analysis: Analysis) -> list[dict[str, Any]]:

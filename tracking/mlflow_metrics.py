@@ -9,7 +9,7 @@ import polars as pl
 from core.analyse.analysis import Analysis
 from core.plan.snapshot import Snapshot
 from tracking.banners import is_tiny
-from tracking.labels import has_one_setting, headline_rows, is_primary
+from tracking.labels import has_one_setting, headline_rows, is_primary, request_sources
 from tracking.run_facts import RunFacts
 
 MOST_METRICS = 500
@@ -131,7 +131,7 @@ def _params(analysis: Analysis, run_facts: RunFacts) -> dict[str, str]:
         "judges": ", ".join(f"{judge.name}={judge.model}@{judge.version}" for judge in snapshot.judges),
         **{f"judge.{judge.name}": _judge_param(snapshot, judge.name) for judge in snapshot.judges},
         "sampling": json.dumps(spec.sampling.model_dump(mode="json"), sort_keys=True),
-        "requests": spec.requests.source,
+        "requests": request_sources(snapshot),
         "n_requests": str(len(snapshot.requests)),
         "conditions": ", ".join(str(cell) for cell in snapshot.cells),
         "alpha": f"{analysis.facts.alpha:g}",

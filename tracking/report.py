@@ -22,6 +22,7 @@ from tracking.labels import (
     has_one_setting,
     headline_rows,
     judge_words,
+    request_sources,
     setting_label,
 )
 from tracking.plan_table import planned_table
@@ -196,10 +197,10 @@ def _sizes(snapshot: Snapshot) -> list[Fact]:
     return [
         Fact("models", ", ".join(f"{model.name} ({model.engine}: {model.model})" for model in spec.subjects)),
         Fact("conditions", ", ".join(str(cell) for cell in snapshot.cells)),
-        Fact("requests", f"{len(snapshot.requests):,} from {spec.requests.source}"),
+        Fact("requests", f"{len(snapshot.requests):,} from {request_sources(snapshot)}"),
         Fact(
             "sampling",
-            f"temperature {spec.sampling.temperature:g}, at most {spec.sampling.max_tokens:,} tokens, "
+            f"temperature {_sampled_at(spec.sampling.temperature)}, at most {spec.sampling.max_tokens:,} tokens, "
             f"{spec.sampling.repeats:,} per request and condition",
         ),
     ]
@@ -216,3 +217,7 @@ def _write(path: Path, text: str) -> None:
     scratch = path.with_name(path.name + ".part")
     scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)
+
+
+def _sampled_at(temperature: float | None) -> str:
+    return "of the model" if temperature is None else f"{temperature:g}"

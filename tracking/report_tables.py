@@ -121,7 +121,8 @@ def rates_table(analysis: Analysis) -> PageTable:
 def status_table(analysis: Analysis) -> PageTable:
     """How replies ended, per model and condition."""
     axes = analysis.snapshot.trials.axes
-    planned = {(model, cell): len(axes.requests) * axes.repeats for model in axes.models for cell in axes.cells}
+    asked = axes.counts()
+    planned = {(model, cell): asked[at] * axes.repeats for model in axes.models for at, cell in enumerate(axes.cells)}
     counts = {
         (row["model"], row["cell_id"], row["status"]): row["len"]
         for row in analysis.samples.group_by("model", "cell_id", "status").len().iter_rows(named=True)

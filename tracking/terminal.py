@@ -64,6 +64,37 @@ def print_plan(out: Console, rows: Sequence[StageEstimate], *, notes: Sequence[s
         out.print(note, style="dim", soft_wrap=True)
 
 
+def print_models(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The model catalogue. `rows`: of `CatalogueModel.row`."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("id", "served by", "context", "in", "out", "prefill", "reasons", "status"):
+        table.add_column(name, justify="right" if name in ("context", "in", "out") else "left", no_wrap=name == "id")
+    for row in rows:
+        price, can = row["price"], row["capabilities"]
+        prefill = {True: "yes", False: "no", None: "-"}[can["prefill"]]
+        table.add_row(
+            row["id"],
+            row["provider"] or row["engine"],
+            f"{row['context_length']:,}" if row["context_length"] else "-",
+            f"{price['input']:g}" if price else "-",
+            f"{price['output']:g}" if price else "-",
+            prefill,
+            can["reasoning"] or "-",
+            row["status"].replace("_", " ") + (f" {row['until']}" if row["until"] else ""),
+        )
+    out.print(table)
+
+
+def print_studies(out: Console, rows: Iterable[Sequence[str]]) -> None:
+    """The shipped studies. `rows`: name, question, models, cells, n, calls, USD."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("study", "asks", "models", "cells", "n", "calls", "USD"):
+        table.add_column(name, justify="left" if name in ("study", "asks") else "right", no_wrap=name != "asks")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
 def print_results(out: Console, analysis: Analysis, *, banners: Iterable[Banner]) -> None:
     """The headline gap of every model with the rates behind it, then the reservations."""
     headline = analysis.gaps.filter(pl.col("family") == "headline").sort("model")

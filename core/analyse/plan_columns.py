@@ -16,9 +16,7 @@ from core.plan.snapshot import Snapshot
 def plan_columns(snapshot: Snapshot, trials: pl.Series) -> list[pl.Series]:
     """Cell columns, model, request columns and repeat of trials given by index."""
     axes = snapshot.trials.axes
-    rest, cell = np.divmod(trials.to_numpy(), np.uint32(len(axes.cells)))
-    rest, model = np.divmod(rest, np.uint32(len(axes.models)))
-    request, repeat = np.divmod(rest, np.uint32(axes.repeats))
+    request, repeat, model, cell = axes.all_at(trials.to_numpy())
     cells = [
         {**each.factors, "cell_id": each.cell_id, "factors": json.dumps(each.factors, sort_keys=True)}
         for each in snapshot.cells

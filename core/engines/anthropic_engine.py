@@ -11,8 +11,9 @@ from core.engines.api_exchange import (
     Attempt,
     base_url_of,
     count,
+    has_own_header,
+    headers_of,
     http_settings,
-    id_headers,
     json_object,
     key_to_send,
     provenance_of,
@@ -20,7 +21,9 @@ from core.engines.api_exchange import (
 )
 from core.engines.engine import EngineFacts, EngineOrder
 from core.plan.records import Call, Outcome, Reply, Usage
+from core.plan.turns import placed
 from core.schedule.prompt_sizes import LEAST_CACHED_BYTES
+from core.spec.model_entry import ModelSpec
 
 
 class AnthropicEngine:
@@ -85,24 +88,37 @@ class AnthropicEngine:
         return self._client
 
     def _request(self, call: Call, attempt: int) -> dict[str, Any]:
+        entry = self._order.entry_of(call)
+        messages = placed(call.messages, entry)
         request: dict[str, Any] = {
-            "model": self._order.entry.model,
+            "model": entry.model,
             "max_tokens": call.max_tokens,
             "messages": [
-                {"role": message.role, "content": message.text} for message in call.messages if message.role != "system"
+                {"role": message.role, "content": message.text} for message in messages if message.role != "system"
             ],
-            "extra_headers": id_headers(call, attempt),
+            "extra_headers": headers_of(call, attempt, entry=entry, key=key_to_send(self._order)),
+            "extra_query": dict(entry.query),
         }
-        system = "\n\n".join(message.text for message in call.messages if message.role == "system")
+        if has_own_header(entry):
+            request["extra_headers"]["Authorization"] = anthropic.Omit()
+        system = "\n\n".join(message.text for message in messages if message.role == "system")
         if len(system.encode()) >= LEAST_CACHED_BYTES:
             # many calls share it: the provider keeps it for five minutes and reads it at a tenth of the price
             request["system"] = [{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}]
         elif system:
             request["system"] = system
+        if entry.stops:
+            request["stop_sequences"] = list(entry.stops)
+        thinking = _thinking(entry)
+        if thinking is not None:
+            request["thinking"] = thinking
+        # The SDK has dropped these arguments; the API still takes them for the models that have them.
+        body: dict[str, Any] = {**entry.sampling.fixed, **entry.extra_body}
         if call.temperature is not None:
-            # The SDK has dropped the argument; the API still takes it for the models that have it.
-            request["extra_body"] = {"temperature": call.temperature}
-        return request
+            body["temperature"] = call.temperature
+        if entry.reasoning.effort is not None:
+            body["output_config"] = {**entry.extra_body.get("output_config", {}), "effort": entry.reasoning.effort}
+        return request | ({"extra_body": body} if body else {})
 
     def _read(self, this: Attempt, content: bytes, headers: Mapping[str, str], *, latency_s: float) -> Outcome:
         body = json_object(content)
@@ -124,6 +140,19 @@ class AnthropicEngine:
             latency_s=latency_s,
             provenance=provenance_of(headers, self._order),
         )
+
+
+def _thinking(entry: ModelSpec) -> dict[str, Any] | None:
+    """The thinking that the entry asks for; its text too, where it is read as the scratchpad: newer models omit it."""
+    reasoning = entry.reasoning
+    if reasoning.mode is None:
+        return None
+    thinking: dict[str, Any] = {"type": reasoning.mode}
+    if reasoning.budget_tokens is not None:
+        thinking["budget_tokens"] = reasoning.budget_tokens
+    if reasoning.mode != "disabled" and reasoning.scratchpad_source != "tags":
+        thinking["display"] = "summarized"
+    return thinking
 
 
 def _joined(blocks: list[Any], *, kind: str, field: str) -> str:

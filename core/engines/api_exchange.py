@@ -23,14 +23,11 @@ from core.engines.engine import EngineOrder
 from core.engines.stand_in.headers import REQUEST_ID_HEADER, STAND_IN_HEADER
 from core.errors import EngineError, SpecError
 from core.plan.records import Call, Failure, FailureKind, Provenance
-from core.spec.model_entry import EngineKind
+from core.spec.model_entry import ModelSpec
 
 CONNECT_TIMEOUT_S = 10.0
 MOST_CONNECTIONS = 8192
 """Above any lane's concurrency: the dispatcher bounds what is in flight, not the connection pool."""
-
-PROVIDER_URLS: dict[EngineKind, str] = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
-"""Named here, so that OPENAI_BASE_URL or ANTHROPIC_BASE_URL in the environment cannot send a study elsewhere unseen."""
 
 STAND_IN_KEY = "stand-in"
 """What is sent as key to a stand-in where no key was given."""
@@ -111,16 +108,29 @@ def provenance_of(headers: Mapping[str, str], order: EngineOrder) -> Provenance:
 
 
 def base_url_of(order: EngineOrder) -> str:
-    """Where the entry's calls go: its own server, else the provider's. EngineError for a stand-in without address."""
+    """Where the entry's calls go: its own server, else the provider's. EngineError for a stand-in without address.
+
+    Always named to the SDK, so that OPENAI_BASE_URL in the environment cannot send a study elsewhere unseen.
+    """
     entry = order.entry
     if entry.base_url is None and (entry.stand_in is not None or order.stand_in_digest is not None):
         raise EngineError(f"models[{entry.name}]: its stand-in has no base_url: the provider must not be asked instead")
-    return entry.base_url or PROVIDER_URLS[entry.engine]
+    if entry.url is None:
+        raise EngineError(f"models[{entry.name}].base_url: the provider {entry.provider} has no address: add base_url")
+    return entry.url
 
 
-def id_headers(call: Call, attempt: int) -> dict[str, str]:
-    """The header by which a server can count repeats."""
-    return {REQUEST_ID_HEADER: f"{call.call_id}.{attempt}"}
+def headers_of(call: Call, attempt: int, *, entry: ModelSpec, key: str) -> dict[str, str]:
+    """Headers of the entry, the id by which a server counts repeats, and `key` in the header of `auth.header`."""
+    headers = {**entry.headers, REQUEST_ID_HEADER: f"{call.call_id}.{attempt}"}
+    if entry.auth is not None and entry.auth.header is not None:
+        headers[entry.auth.header] = key
+    return headers
+
+
+def has_own_header(entry: ModelSpec) -> bool:
+    """Whether the key travels in another header than the SDK's."""
+    return entry.auth is not None and entry.auth.header is not None and entry.auth.header.lower() != "authorization"
 
 
 def key_to_send(order: EngineOrder) -> str:

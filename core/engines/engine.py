@@ -25,6 +25,9 @@ class EngineOrder:
     """What an engine needs to be opened; the key is in memory only and never shown."""
 
     entry: ModelSpec
+    """The entry that opens the engine."""
+    riders: tuple[ModelSpec, ...] = ()
+    """Further entries whose calls it answers: same server and model, or same weights, asked in another way."""
     api_key: str | None = field(default=None, repr=False)
     stand_in_digest: str | None = None
     """Digest of the behaviour that must answer, where the entry names a stand-in."""
@@ -32,6 +35,10 @@ class EngineOrder:
     """APIs: the longest one attempt may take. A reasoning model at its token limit needs minutes."""
     hear: Hear | None = field(default=None, repr=False)
     """APIs: who wants to know what answers say of the provider's limits."""
+
+    def entry_of(self, call: Call) -> ModelSpec:
+        """The entry that the call was planned for: it says how the call is put."""
+        return next((rider for rider in self.riders if rider.name == call.model), self.entry)
 
 
 @dataclass(frozen=True, slots=True)

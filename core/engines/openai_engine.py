@@ -1,28 +1,31 @@
-"""OpenAI and every server that speaks its chat completions, through the real SDK: the one file that imports it."""
+"""OpenAI and every server that speaks one of its APIs, through the real SDK: the one file that imports it."""
 
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 import openai
+from openai import RequestOptions
 
 from core.engines.api_exchange import (
     Attempt,
     base_url_of,
-    count,
+    has_own_header,
+    headers_of,
     http_settings,
-    id_headers,
     json_object,
     key_to_send,
     provenance_of,
     text_of,
 )
-from core.engines.api_failures import ApiError, error_in_body
+from core.engines.api_failures import ApiError
 from core.engines.engine import EngineFacts, EngineOrder
-from core.plan.records import Call, Outcome, Reply, Usage
+from core.engines.openai_shapes import SHAPES, OpenAIShape
+from core.plan.records import Call, Outcome, Reply
+from core.spec.providers import ApiKind
+
+PATHS: dict[ApiKind, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
 
 
 class OpenAIEngine:
@@ -52,13 +55,13 @@ class OpenAIEngine:
         took four tenths of this process's time, and one process then reached 0.75 of the calls that it reaches so.
         """
         this = Attempt(call.call_id, attempt, self._order)
-        client, request, headers = self._opened, self._request(call), id_headers(call, attempt)
+        entry = self._order.entry_of(call)
+        api = entry.api_kind or "chat"
+        client, body, options = self._opened, SHAPES[api].body(call, entry) | entry.extra_body, self._way(call, attempt)
         began_s = time.perf_counter()
         try:
             async with asyncio.timeout(self._order.timeout_s):
-                raw = await client.post(
-                    "/chat/completions", cast_to=httpx2.Response, body=request, options={"headers": headers}
-                )
+                raw = await client.post(PATHS[api], cast_to=httpx2.Response, body=body, options=options)
         except openai.APIStatusError as error:
             this.heard(error.response.headers, latency_s=time.perf_counter() - began_s, is_refusal=True)
             return this.refused_with(error.status_code, error.response.content, error.response.headers)
@@ -73,7 +76,7 @@ class OpenAIEngine:
         failure = this.mismatch(raw.headers)
         if failure is not None:
             return failure
-        return self._read(this, raw.content, raw.headers, latency_s=latency_s)
+        return self._read(this, raw.content, raw.headers, shape=SHAPES[api], latency_s=latency_s)
 
     async def healthy(self) -> bool:
         """Whether the client is open."""
@@ -90,38 +93,32 @@ class OpenAIEngine:
             raise RuntimeError("answer before start")
         return self._client
 
-    def _request(self, call: Call) -> dict[str, Any]:
-        # OpenAI's newer models refuse `max_tokens`; compatible servers know nothing else for sure.
-        is_provider = urlsplit(self._base_url).hostname == "api.openai.com"
-        request: dict[str, Any] = {
-            "model": self._order.entry.model,
-            "messages": [{"role": message.role, "content": message.text} for message in call.messages],
-            "max_completion_tokens" if is_provider else "max_tokens": call.max_tokens,
-        }
-        if call.temperature is not None:
-            request["temperature"] = call.temperature
-        return request
+    def _way(self, call: Call, attempt: int) -> RequestOptions:
+        entry = self._order.entry_of(call)
+        headers: dict[str, str | openai.Omit] = {**headers_of(call, attempt, entry=entry, key=key_to_send(self._order))}
+        if has_own_header(entry):
+            headers["Authorization"] = openai.Omit()
+        return {"headers": headers, "params": dict(entry.query)}
 
-    def _read(self, this: Attempt, content: bytes, headers: Mapping[str, str], *, latency_s: float) -> Outcome:
+    def _read(
+        self, this: Attempt, content: bytes, headers: Mapping[str, str], *, shape: OpenAIShape, latency_s: float
+    ) -> Outcome:
         # Read from the JSON itself: the SDK's objects are built unchecked, and cost as much as the request.
         body = json_object(content)
         if body is None:
             return this.malformed(f"the answer is not a JSON object ({len(content)} bytes)", headers)
-        choices = body.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if not isinstance(choice, dict) or not isinstance(message, dict):
-            error = _error_within(body)
-            return (
-                this.malformed("the answer has no choices", headers) if error is None else this.refused(error, headers)
-            )
+        answer = shape.read(body)
+        if answer is None:
+            return this.malformed("the answer has no choices", headers)
+        if isinstance(answer, ApiError):
+            return this.refused(answer, headers)
         return Reply(
             call_id=this.call_id,
-            text=_content(message.get("content")),
-            finish_reason=choice.get("finish_reason") or "",
-            reasoning_text=text_of(message.get("reasoning_content")) or text_of(message.get("reasoning")),
-            refusal=text_of(message.get("refusal")),
-            usage=_usage(body.get("usage")),
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            reasoning_text=answer.reasoning_text,
+            refusal=answer.refusal,
+            usage=answer.usage,
             served_model=text_of(body.get("model")),
             engine_version=self._version,
             response_id=text_of(body.get("id")),
@@ -129,26 +126,3 @@ class OpenAIEngine:
             latency_s=latency_s,
             provenance=provenance_of(headers, self._order),
         )
-
-
-def _content(content: object) -> str:
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
-
-
-def _error_within(body: dict[str, Any]) -> ApiError | None:
-    """The error that some routers send with status 200, its real status as the code."""
-    error = body.get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    return error_in_body(code, body) if isinstance(code, int) and 400 <= code < 600 else None
-
-
-def _usage(usage: object) -> Usage:
-    return Usage(
-        input=count(usage, "prompt_tokens"),
-        cached=count(usage, "prompt_tokens_details", "cached_tokens"),
-        cache_write=count(usage, "prompt_tokens_details", "cache_write_tokens"),
-        output=count(usage, "completion_tokens"),
-        reasoning=count(usage, "completion_tokens_details", "reasoning_tokens"),
-    )

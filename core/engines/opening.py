@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import cast
 
 from core.engines.engine import Engine, EngineOrder
-from core.spec.model_entry import EngineKind
+from core.spec.providers import EngineKind
 
 ENGINES: dict[EngineKind, str] = {
     "vllm": "core.engines.vllm_engine:VllmEngine",

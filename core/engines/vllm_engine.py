@@ -1,19 +1,26 @@
 """vLLM in this process: the one file that imports it.
 
-Renders a call's messages with the model's own chat template and hands token ids to the engine, which batches
-and shares prefixes itself.
+Hands token ids to the engine, which batches and shares prefixes itself. LoRA adapters ride on the one set of weights.
 """
 
-import contextlib
-import os
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from core.engines.bundled_model import prepare_bundled_model
 from core.engines.engine import EngineFacts, EngineOrder
+from core.engines.vllm_place import (
+    adapter_folder,
+    adapters_of,
+    bind_all_cores,
+    locate,
+    lora_arguments,
+    quiet_environment,
+)
+from core.engines.vllm_prompt import PromptTokens
 from core.errors import EngineError
 from core.plan.records import Call, Failure, FailureKind, Outcome, Reply, Usage
+from core.spec.adapters import Adapter
+from core.spec.model_entry import ModelSpec
 
 CPU_MEMORY_SHARE = 0.4
 """vLLM compares this share with one NUMA node's memory, not the machine's: its own 0.92 fails on small machines."""
@@ -23,15 +30,20 @@ class VllmEngine:
     """One replica of a model."""
 
     def __init__(self, order: EngineOrder) -> None:
+        self._order = order
         self._entry = order.entry
+        self._entries = (order.entry, *(rider for rider in order.riders if rider.name != order.entry.name))
         self._engine: Any = None
-        self._tokenizer: Any = None
+        self._prompts: PromptTokens | None = None
+        self._loras: dict[str, Any] = {}
+        """Adapter, as entries name it → what vLLM loads it by."""
         self._version = ""
 
     async def start(self) -> EngineFacts:
-        """Load the weights. EngineError with the engine's own last words where that fails."""
+        """Load the weights, then the adapters. EngineError with the engine's own last words where that fails."""
         source = self._entry.model
-        arguments = vllm_arguments(source, self._entry.engine_args)
+        adapters = adapters_of(self._entries)
+        arguments = vllm_arguments(source, {**lora_arguments(adapters), **self._entry.engine_args})
         from vllm import AsyncEngineArgs, __version__
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
@@ -39,29 +51,55 @@ class VllmEngine:
         try:
             # without a context vLLM takes a server's defaults: half the batch of offline use or less, for latency
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), usage_context=UsageContext.LLM_CLASS)
-            self._tokenizer = self._engine.get_tokenizer()
+            tokenizer = self._engine.get_tokenizer()
         except Exception as error:  # noqa: BLE001 - vLLM raises anything here; it must arrive as one picklable error
             raise EngineError(
                 f"vLLM could not start {source} (models[{self._entry.name}]): {type(error).__name__}: {error}"
             ) from None
+        try:
+            self._prompts = PromptTokens(tokenizer, self._entries)
+            for entry in self._entries:
+                if entry.adapter is not None:
+                    await self.add_adapter(entry, adapters[entry.adapter])
+        except EngineError:
+            await self.close()
+            raise
         self._version = f"vllm {__version__}"
         return EngineFacts(version=self._version, provenance="real")
 
+    async def add_adapter(self, entry: ModelSpec, adapter: Adapter) -> None:
+        """Load an adapter beside the weights. EngineError where vLLM refuses it; the engine goes on without it.
+
+        Never left to `generate`: there an adapter that can't be loaded ends the engine, and every call with it.
+        """
+        if adapter.source in self._loras:
+            return
+        from vllm.lora.request import LoRARequest
+
+        folder = adapter_folder(adapter, entry=entry.name)
+        request = LoRARequest(adapter.source, len(self._loras) + 1, str(folder))
+        try:
+            await self._engine.add_lora(request)
+        except Exception as error:  # noqa: BLE001 - vLLM's errors are of many kinds and do not all survive pickling
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise EngineError(
+                f"models[{entry.name}].adapter: vLLM refuses {adapter.source} ({reason[-1]}): check that it was made "
+                f"for {self._entry.model}"
+            ) from None
+        self._loras[adapter.source] = request
+
     async def answer(self, call: Call, *, attempt: int) -> Outcome:
         """Generate once. An engine that has died gives `engine_dead`, a refused prompt `invalid`."""
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
+        entry = self._order.entry_of(call)
         began = time.monotonic()
         try:
-            sampling = SamplingParams(
-                temperature=1.0 if call.temperature is None else call.temperature,
-                max_tokens=call.max_tokens,
-                output_kind=RequestOutputKind.FINAL_ONLY,
-            )
             last = None
-            prompt = {"prompt_token_ids": self._token_ids(call)}
-            async for output in self._engine.generate(prompt, sampling, f"{call.call_id}.{attempt}"):
+            async for output in self._engine.generate(
+                {"prompt_token_ids": self._token_ids(call, entry)},
+                _sampling(call, entry),
+                f"{call.call_id}.{attempt}",
+                lora_request=self._loras[entry.adapter] if entry.adapter is not None else None,
+            ):
                 last = output
         except Exception as error:  # noqa: BLE001 - converted here: vLLM's errors do not all survive pickling
             return self._failure(call, error, attempt=attempt)
@@ -75,7 +113,7 @@ class VllmEngine:
             usage=Usage(
                 input=len(last.prompt_token_ids or ()), cached=last.num_cached_tokens, output=len(completion.token_ids)
             ),
-            served_model=self._entry.model,
+            served_model=entry.model if entry.adapter is None else f"{entry.model} + {entry.adapter}",
             engine_version=self._version,
             attempts=attempt,
             latency_s=time.monotonic() - began,
@@ -90,17 +128,10 @@ class VllmEngine:
         if self._engine is not None:
             self._engine.shutdown()
 
-    def _token_ids(self, call: Call) -> list[int]:
-        turns = [{"role": message.role, "content": message.text} for message in call.messages]
-        is_prefilled = call.messages[-1].role == "assistant"
-        encoded = self._tokenizer.apply_chat_template(
-            turns,
-            tokenize=True,
-            return_dict=True,
-            add_generation_prompt=not is_prefilled,
-            continue_final_message=is_prefilled,
-        )
-        return list(encoded["input_ids"])
+    def _token_ids(self, call: Call, entry: ModelSpec) -> list[int]:
+        if self._prompts is None:
+            raise RuntimeError("answer before start")
+        return self._prompts.of(call, entry)
 
     def _failure(self, call: Call, error: Exception, *, attempt: int) -> Failure:
         from vllm.v1.engine.exceptions import EngineDeadError
@@ -113,8 +144,8 @@ class VllmEngine:
 
 def vllm_arguments(source: str, engine_args: Mapping[str, Any]) -> dict[str, Any]:
     """What vLLM is given for a model entry, and the environment set for it; call it before vLLM is imported."""
-    place = _locate(source)
-    _quiet_environment(is_local=place.is_local)
+    place = locate(source)
+    quiet_environment(is_local=place.is_local)
     from vllm.platforms import current_platform
 
     arguments: dict[str, Any] = {
@@ -125,37 +156,19 @@ def vllm_arguments(source: str, engine_args: Mapping[str, Any]) -> dict[str, Any
     }
     if current_platform.is_cpu():
         arguments["gpu_memory_utilization"] = CPU_MEMORY_SHARE
-        _bind_all_cores()
+        bind_all_cores()
     return {**arguments, **engine_args}
 
 
-class _Place(NamedTuple):
-    model: str
-    revision: str | None
-    is_local: bool
+def _sampling(call: Call, entry: ModelSpec) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
 
-
-def _locate(source: str) -> _Place:
-    """What vLLM is given for `models[].model`; a bundled model is unpacked on this node first."""
-    if source.startswith("bundled:"):
-        return _Place(str(prepare_bundled_model(source.removeprefix("bundled:"))), None, is_local=True)
-    if os.path.isdir(source):
-        return _Place(source, None, is_local=True)
-    model, _, revision = source.partition("@")
-    return _Place(model, revision or None, is_local=False)
-
-
-def _quiet_environment(*, is_local: bool) -> None:
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
-    if is_local:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-
-def _bind_all_cores() -> None:
-    # vLLM leaves a core to its front end by itself; on few cores binding all gives 1.4 times the tokens.
-    if "VLLM_CPU_OMP_THREADS_BIND" not in os.environ:
-        with contextlib.suppress(AttributeError):  # no affinity call on macOS
-            cores = sorted(os.sched_getaffinity(0))
-            os.environ["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
+    fixed: dict[str, Any] = dict(entry.sampling.fixed)
+    return SamplingParams(
+        temperature=1.0 if call.temperature is None else call.temperature,
+        max_tokens=call.max_tokens,
+        stop=list(entry.stops) or None,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        **fixed,
+    )

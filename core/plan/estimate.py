@@ -75,10 +75,11 @@ def estimate(
     `speeds`: output tokens per second of each label's lane; `requests`: how many of the requests are asked."""
     spec = snapshot.spec
     rows = []
-    per_model = len(snapshot.cells) * requests * spec.sampling.repeats
+    per_model = sum(len(snapshot.requests_of(cell, first=requests)) for cell in snapshot.cells) * spec.sampling.repeats
     for model in spec.subjects:
         tokens = _generation_input(snapshot, counter=counters.get(model.name), requests=requests)
-        expected = min(EXPECTED_OUTPUT["generate"], spec.sampling.max_tokens)
+        limit = model.generation_tokens(spec.sampling.max_tokens)
+        expected = min(EXPECTED_OUTPUT["generate"], limit)
         rows.append(
             _row(
                 model.name,
@@ -87,7 +88,7 @@ def estimate(
                 most=per_model,
                 input_tokens=tokens * spec.sampling.repeats,
                 expected=expected,
-                limit=spec.sampling.max_tokens,
+                limit=limit,
                 facts=facts[model.name],
                 speed=speeds[model.name],
                 is_exact=model.name in counters,
@@ -129,11 +130,18 @@ def context_checks(
     for model in snapshot.spec.subjects:
         counter = counters.get(model.name)
         # by tokens, not by characters: a short text in a rare script can be the longer one
-        longest = max(
-            snapshot.requests, key=lambda request: _count_messages((Message("user", request.text),), counter=counter)
+        lengths = {
+            request.text: _count_messages((Message("user", request.text),), counter=counter)
+            for request in snapshot.requests
+        }
+        tokens = max(
+            _count_messages(
+                render_messages(cell, max(texts, key=lengths.__getitem__), snapshot.prompts), counter=counter
+            )
+            for cell in snapshot.cells
+            for texts in [[request.text for request in snapshot.requests_of(cell)]]
         )
-        tokens = max(_count_messages(render_messages(cell, longest.text), counter=counter) for cell in snapshot.cells)
-        limit = snapshot.spec.sampling.max_tokens
+        limit = model.generation_tokens(snapshot.spec.sampling.max_tokens)
         checks.append(ContextCheck(model.name, tokens, limit, contexts[model.name], is_exact=counter is not None))
     return checks
 
@@ -164,18 +172,19 @@ def _row(
 
 def _generation_input(snapshot: Snapshot, *, counter: MessageCounter | None, requests: int) -> int:
     """Input tokens of one repeat of all cells."""
-    asked = snapshot.requests[:requests]
-    if counter is not None:
-        return sum(counter(render_messages(cell, request.text)) for cell in snapshot.cells for request in asked)
-    if not asked:
-        return 0
-    # a prompt is rendered once: a hundred thousand of them differ by the length of the request alone
-    first = asked[0].text
-    longer = sum(len(request.text) - len(first) for request in asked) / CHARACTERS_PER_TOKEN
-    return sum(
-        round(len(asked) * _count_messages(render_messages(cell, first), counter=None) + longer)
-        for cell in snapshot.cells
-    )
+    total = 0
+    for cell in snapshot.cells:
+        asked = snapshot.requests_of(cell, first=requests)
+        if counter is not None:
+            total += sum(counter(render_messages(cell, request.text, snapshot.prompts)) for request in asked)
+        elif asked:
+            # a prompt is rendered once: a hundred thousand of them differ by the length of the request alone
+            first = asked[0].text
+            longer = sum(len(request.text) - len(first) for request in asked) / CHARACTERS_PER_TOKEN
+            total += round(
+                len(asked) * _count_messages(render_messages(cell, first, snapshot.prompts), counter=None) + longer
+            )
+    return total
 
 
 def _judge_input(snapshot: Snapshot, judge: JudgeDefinition) -> int:

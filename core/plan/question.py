@@ -41,6 +41,8 @@ class Question:
     """Content id, the same for all draws."""
     salt: str
     """`salt.judge` of the study."""
+    temperature: float | None
+    """What is sent; None: the judge's model takes none."""
 
     @property
     def most_draws(self) -> int:
@@ -60,7 +62,7 @@ class Question:
             trial_id=self.trial.trial_id,
             model=self.judge.model,
             messages=self.messages,
-            temperature=self.judge.temperature,
+            temperature=self.temperature,
             max_tokens=self.judge.max_tokens,
             draw=draw,
             judge=self.judge.name,
@@ -86,12 +88,17 @@ class Question:
 
 
 def parse_trial_reply(snapshot: Snapshot, trial: Trial, reply: Reply) -> ParsedReply:
-    """Read a generation by the reply protocol of its cell."""
+    """Read a generation by the reply protocol of its cell and of its model, joined to the beginning it was given."""
+    entry = snapshot.entry_by_name[trial.model]
     return parse_reply(
         text=reply.text,
         refusal=reply.refusal,
         finish_reason=reply.finish_reason,
-        scratchpad_asked=snapshot.cell_by_id[trial.cell_id].scratchpad,
+        scratchpad_asked=snapshot.cell_by_id[trial.cell_id].asks_for_scratchpad,
+        prefill=snapshot.prefills.get(trial.cell_id, ""),
+        reasoning_text=reply.reasoning_text,
+        source=entry.reasoning.scratchpad_source,
+        empty_is_blocked=entry.empty_reply == "blocked",
     )
 
 
@@ -99,7 +106,7 @@ def ask_judge(
     snapshot: Snapshot, trial: Trial, *, judge: JudgeDefinition, parsed: ParsedReply
 ) -> Question | Verdict | None:
     """The question that a judge has to draw on, the verdict where it needs no model, None where it has no evidence."""
-    if not has_evidence(judge.kind, parsed, scratchpad_asked=snapshot.cell_by_id[trial.cell_id].scratchpad):
+    if not has_evidence(judge.kind, parsed, scratchpad_asked=snapshot.cell_by_id[trial.cell_id].asks_for_scratchpad):
         return None
     if judge.is_rules:
         return judge_by_rules(parsed)
@@ -114,11 +121,12 @@ def make_question(snapshot: Snapshot, trial: Trial, *, judge: JudgeDefinition, p
     """Render what a judge is asked of a reply that it can read."""
     request = snapshot.request_by_id[trial.request_id]
     messages = render_judge(judge, request_text=request.text, visible=parsed.visible, scratchpad=parsed.scratchpad)
+    temperature = snapshot.entry_by_name[judge.model].judge_temperature(judge.temperature)
     content = content_id(
         stage="judge",
         target=snapshot.targets[judge.model],
         messages=messages,
-        temperature=judge.temperature,
+        temperature=temperature,
         max_tokens=judge.max_tokens,
     )
-    return Question(judge, trial, messages, content, snapshot.spec.salt.judge)
+    return Question(judge, trial, messages, content, snapshot.spec.salt.judge, temperature)

@@ -3,14 +3,14 @@
 Under `pair` all arms of a pair come from one study or from none, so that a provider's drift can't look like a gap.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 
 from core.plan.snapshot import Snapshot
 from core.plan.trials import SHARED, Trials
-from core.scenario.cell import Cell, factors_id
+from core.scenario.cell import factors_id
 
 STORED: Mapping[str, pl.DataType] = {
     "trial": pl.UInt32(),  # index of a trial that could use the reply: same content, repeat and salt
@@ -49,9 +49,9 @@ def kept_keys(previous: Snapshot, fresh: Snapshot) -> dict[int, str]:
 
 def _whole_pairs(snapshot: Snapshot, stored: pl.DataFrame, *, kept: Mapping[int, str]) -> dict[int, str]:
     """For each pair the study that was first to have all its arms: close in time, by the same served model."""
-    pairs, arms = _pairs(stored["trial"], snapshot.cells)
+    pairs, arms = _pairs(stored["trial"], snapshot)
     rows = stored.with_columns(pairs, arms)
-    decided, _ = _pairs(pl.Series(list(kept), dtype=pl.UInt32), snapshot.cells)
+    decided, _ = _pairs(pl.Series(list(kept), dtype=pl.UInt32), snapshot)
     own = rows.filter(pl.col("key") == snapshot.spec.study)["pair"]
     whole = (
         rows.filter(~pl.col("pair").is_in(pl.concat([decided, own]).implode()))
@@ -81,14 +81,14 @@ def _first_stored(stored: pl.DataFrame, *, kept: Mapping[int, str]) -> dict[int,
     return _by_trial(first.unique("trial", keep="first", maintain_order=True))
 
 
-def _pairs(trials: pl.Series, cells: Sequence[Cell]) -> tuple[pl.Series, pl.Series]:
+def _pairs(trials: pl.Series, snapshot: Snapshot) -> tuple[pl.Series, pl.Series]:
     """`pair`: the index of the first arm of each trial's pair; `arms`: how many the pair has."""
-    settings = [factors_id({**cell.factors, "condition": None}) for cell in cells]
+    settings = [factors_id({**cell.factors, "condition": None}) for cell in snapshot.cells]
     first = np.array([settings.index(each) for each in settings])
     count = np.array([settings.count(each) for each in settings])
     # the plan's order is request, repeat, model, cell: the cells of one pair stand together
     places = trials.to_numpy().astype(np.int64)
-    cell = places % len(cells)
+    cell = snapshot.trials.axes.all_at(places).cell
     return pl.Series("pair", places - cell + first[cell]), pl.Series("arms", count[cell], dtype=pl.UInt32)
 
 

@@ -4,6 +4,7 @@
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
@@ -12,15 +13,20 @@ from typing import Any
 
 from core.identity import ID_VERSION, canonical_json, fingerprint, text_digest
 from core.judge.definition import JudgeDefinition
-from core.plan.trials import NOTHING_BORROWED, Axes, Borrowed, Trials, borrowed_from_data, packed
+from core.plan.axes import Axes, cell_spans
+from core.plan.trials import NOTHING_BORROWED, Borrowed, Trials, borrowed_from_data, packed
 from core.scenario.cell import Cell
 from core.scenario.message import Message
-from core.scenario.requests import Request
+from core.scenario.prompt_set import PromptSet, bundled_prompts
+from core.scenario.reply_protocol import PARSER_VERSION
+from core.scenario.request_rows import Request
 from core.spec.load import parse_study
+from core.spec.model_entry import ModelSpec
+from core.spec.serving import OF_STUDY
 from core.spec.study import StudySpec
 
-SNAPSHOT_VERSION = 3
-"""1 listed the call id of every trial, 2 had one reuse key for all; both are read as well."""
+SNAPSHOT_VERSION = 4
+"""1 listed the call id of every trial, 2 had one reuse key for all, 3 no prefills; all are read as well."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,12 @@ class Snapshot:
     flags: Mapping[str, tuple[str, ...]]
     """Model label → `simulated`, `unpinned`."""
     trials: Trials = field(repr=False)
+    prefills: Mapping[str, str] = field(default_factory=dict)
+    """Cell id → the beginning that its replies go on from, where there is one: a reply is read joined to it."""
+    prompts: PromptSet = field(default_factory=bundled_prompts, repr=False)
+    """What it renders from: our templates, and the texts of its own folder, which travel with it."""
+    parser_version: int = PARSER_VERSION
+    """Of the reply protocol when it was written. Replies are always read by the present one."""
 
     @cached_property
     def study_digest(self) -> str:
@@ -50,9 +62,28 @@ class Snapshot:
         return {cell.cell_id: cell for cell in self.cells}
 
     @cached_property
+    def set_sizes(self) -> Mapping[str, int]:
+        """Request set → how many requests it has."""
+        return Counter(request.request_set for request in self.requests)
+
+    def first_rows(self, limit: int | None) -> int:
+        """How many of the requests the first `limit` rows of each set are; they stand first. All where it is None."""
+        sizes = self.set_sizes.values()
+        return sum(sizes) if limit is None else sum(min(limit, size) for size in sizes)
+
+    def requests_of(self, cell: Cell, *, first: int | None = None) -> tuple[Request, ...]:
+        """The requests that are put in a cell, of all or of the `first` N."""
+        return tuple(each for each in self.requests[:first] if cell.requests in (None, each.request_set))
+
+    @cached_property
     def request_by_id(self) -> Mapping[str, Request]:
         """Request id → request."""
         return {request.request_id: request for request in self.requests}
+
+    @cached_property
+    def entry_by_name(self) -> Mapping[str, ModelSpec]:
+        """Label → model entry."""
+        return {model.name: model for model in self.spec.models}
 
     def to_json(self) -> str:
         """One text that `snapshot_from_json` reads back; trials as content ids and reuse keys, or as call ids."""
@@ -65,7 +96,10 @@ class Snapshot:
                 "judges": [_judge_as_data(judge) for judge in self.judges],
                 "targets": self.targets,
                 "templates": self.templates,
+                "scenario_files": self.prompts.overlay,
+                "parser_version": self.parser_version,
                 "flags": self.flags,
+                "prefills": self.prefills,
                 "reuse_key": self.trials.reuse_key,
                 "borrowed": self.trials.borrowed.as_data(),
                 "ids": self.trials.ids.hex(),
@@ -79,6 +113,7 @@ def snapshot_from_json(text: str) -> Snapshot:
     spec = parse_study(raw["spec"], origin="stored snapshot")
     cells = tuple(Cell(**factors) for factors in raw["cells"])
     requests = tuple(Request(**row) for row in raw["requests"])
+    overlay = raw.get("scenario_files") or {}
     return Snapshot(
         spec=spec,
         cells=cells,
@@ -86,7 +121,10 @@ def snapshot_from_json(text: str) -> Snapshot:
         judges=tuple(JudgeDefinition(**{**row, "threshold": Decimal(row["threshold"])}) for row in raw["judges"]),
         targets=raw["targets"],
         templates=raw["templates"],
+        prompts=PromptSet(overlay, origin=spec.scenario_dir or "scenario_dir") if overlay else bundled_prompts(),
+        parser_version=raw.get("parser_version", 1),
         flags={label: tuple(flags) for label, flags in raw["flags"].items()},
+        prefills=raw.get("prefills", {}),
         trials=make_trials(
             spec,
             cells=cells,
@@ -110,11 +148,13 @@ def make_trials(
     """All trials in plan order. `ids`: the content id of each request, model and cell with a `reuse_key`, else the
     call id of each trial.
     """
+    cells, requests = tuple(cells), tuple(requests)
     axes = Axes(
         requests=tuple(request.request_id for request in requests),
         repeats=spec.sampling.repeats,
         models=tuple(model.name for model in spec.subjects),
         cells=tuple(cell.cell_id for cell in cells),
+        spans=cell_spans([cell.requests for cell in cells], [request.request_set for request in requests]),
     )
     return Trials(axes, ids, reuse_key=reuse_key, salt=spec.salt.generate, borrowed=borrowed)
 
@@ -140,8 +180,11 @@ def identity_of(snapshot: Snapshot) -> dict[str, object]:
     spec = snapshot.spec
     # an empty salt is left out: a study without one keeps the digest it had before there were salts
     salt = {stage: text for stage, text in spec.salt.model_dump().items() if text}
+    own = {model.name: _own_of(model) for model in spec.models if _own_of(model)}
     return {
         **({"salt": salt} if salt else {}),
+        **({"own": own} if own else {}),
+        **({"prefills": dict(snapshot.prefills)} if snapshot.prefills else {}),
         "study": spec.study,
         "models": {model.name: snapshot.targets[model.name] for model in spec.models},
         "subjects": [model.name for model in spec.subjects],
@@ -158,6 +201,17 @@ def differences(stored: Snapshot, fresh: Snapshot) -> list[str]:
     before, after = identity_of(stored), identity_of(fresh)
     keys = [*after, *(key for key in before if key not in after)]
     return [line for key in keys for line in _differences(key, before.get(key, {}), after.get(key, {}))]
+
+
+def _own_of(entry: ModelSpec) -> dict[str, object]:
+    """What an entry says of its sampling and of how its replies are read, where that is not the default."""
+    sampling = entry.sampling.model_dump(include={"temperature", "max_tokens"})
+    own: dict[str, object] = {name: value for name, value in sampling.items() if value != OF_STUDY}
+    if entry.reasoning.scratchpad_source != "tags":
+        own["scratchpad_source"] = entry.reasoning.scratchpad_source
+    if entry.empty_reply != "empty":
+        own["empty_reply"] = entry.empty_reply
+    return own
 
 
 def _judge_as_data(judge: JudgeDefinition) -> dict[str, object]:

@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from core.errors import SpecError
+from core.plan.turns import placed, prefill_of, raw_prompt
 from core.scenario.message import Message
+from core.spec.adapters import read_template
+from core.spec.model_entry import ModelSpec
 
 MessageCounter = Callable[[tuple[Message, ...]], int]
 
 
-def local_counter(folder: Path | None) -> MessageCounter | None:
-    """A counter for the model in `folder`; None where its tokenizer or chat template is not at hand.
+def local_counter(folder: Path | None, entry: ModelSpec) -> MessageCounter | None:
+    """A counter for the entry, whose model is in `folder`; None where its tokenizer or chat template is not at hand.
 
     SpecError where one of them can't be read; the counter raises it for a prompt that the chat template refuses.
     """
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
-    template = _chat_template(folder)
+    template = "" if entry.is_raw else _chat_template(folder, entry)
     if template is None:
         return None
     try:
@@ -44,9 +47,15 @@ def local_counter(folder: Path | None) -> MessageCounter | None:
     specials = _special_tokens(folder)
 
     def count(messages: tuple[Message, ...]) -> int:
-        turns = [{"role": message.role, "content": message.text} for message in messages]
+        if entry.is_raw:
+            return len(tokenizer.encode(raw_prompt(messages, entry)).ids)
+        beginning = prefill_of(messages)
+        turns = [
+            {"role": message.role, "content": message.text}
+            for message in placed(messages[:-1] if beginning else messages, entry)
+        ]
         try:
-            text = compiled.render(messages=turns, add_generation_prompt=True, **specials)
+            text = compiled.render(messages=turns, add_generation_prompt=True, **specials) + beginning
         except (TemplateError, TypeError) as error:
             raise SpecError(
                 f"models[].model: the chat template of {folder} refuses the prompt ({error}): choose another model"
@@ -66,7 +75,9 @@ def _refuse_turns(reason: str) -> NoReturn:
     raise TemplateError(reason)
 
 
-def _chat_template(folder: Path) -> str | None:
+def _chat_template(folder: Path, entry: ModelSpec) -> str | None:
+    if entry.chat_template is not None:
+        return read_template(entry.chat_template)
     file = folder / "chat_template.jinja"
     if file.is_file():
         return file.read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
 """The trials of a study as a compact sequence: 16 bytes a stored id, a Trial made when it is asked for.
 
-Place in the sequence = plan order: request, repeat, model, cell, so that arms interleave. What is stored is the content
-id of each (request, model, cell), from which the call ids follow by reuse key, salt and repeat; the first version of a
-snapshot stored every call id by itself.
+Place in the sequence = plan order (core/plan/axes.py). What is stored is the content id of each (request, model, cell),
+from which the call ids follow by reuse key, salt and repeat; the first version of a snapshot stored every call id by
+itself.
 """
 
 import hashlib
@@ -14,38 +14,13 @@ from json.encoder import encode_basestring
 from typing import Any, overload
 
 from core.identity import ID_LENGTH, canonical_json, fingerprint, json_digest
+from core.plan.axes import Axes, Place
 from core.plan.records import Trial
 
 _ID_BYTES = ID_LENGTH // 2
 
-_Place = tuple[int, int, int, int]
-"""Request, repeat, model, cell."""
-
 SHARED = ""
 """The reuse key of judge draws, and of generations that all studies share (`reuse: any`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Axes:
-    """What the trials are the product of."""
-
-    requests: tuple[str, ...]
-    """Request ids."""
-    repeats: int
-    models: tuple[str, ...]
-    """Labels of the subjects."""
-    cells: tuple[str, ...]
-    """Cell ids."""
-
-    @property
-    def size(self) -> int:
-        """Number of trials."""
-        return len(self.requests) * self.repeats * len(self.models) * len(self.cells)
-
-    @property
-    def contents(self) -> int:
-        """Number of different contents."""
-        return len(self.requests) * len(self.models) * len(self.cells)
 
 
 def call_id(content: str, *, reuse_key: str, draw: int, salt: str = "") -> str:
@@ -117,7 +92,7 @@ class Trials(Sequence[Trial]):
         if isinstance(index, slice):
             return self._alike(self.borrowed, places=self._places[index])
         place = self._places[index]
-        at = self._at(place)
+        at = self.axes.at(place)
         request, repeat, model, cell = at
         axes = self.axes
         return Trial(
@@ -146,7 +121,10 @@ class Trials(Sequence[Trial]):
         ids = hashlib.sha256(self.ids).hexdigest()
         codes = hashlib.sha256(self.borrowed.codes.tobytes()).hexdigest()
         keys = (self.reuse_key, self.salt, self.borrowed.keys, codes)
-        return fingerprint("trials", axes.requests, axes.repeats, axes.models, axes.cells, ids, *keys)
+        spans = (
+            (axes.spans,) if axes.spans else ()
+        )  # a study with one set keeps the digest it had before there were sets
+        return fingerprint("trials", axes.requests, axes.repeats, axes.models, axes.cells, *spans, ids, *keys)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -182,21 +160,14 @@ class Trials(Sequence[Trial]):
         """Content id and repeat of the trials at these indices."""
         assert self.reuse_key is not None
         for index in indices:
-            request, repeat, model, cell = self._at(self._places[index])
+            request, repeat, model, cell = self.axes.at(self._places[index])
             yield self._content(request, model, cell), repeat
 
     def trial_ids(self, indices: Iterable[int]) -> list[str]:
         """The trial ids at these indices."""
-        return [self._trial_id(self._at(self._places[index])) for index in indices]
+        return [self._trial_id(self.axes.at(self._places[index])) for index in indices]
 
-    def _at(self, place: int) -> _Place:
-        """What stands at a place."""
-        rest, cell = divmod(place, len(self.axes.cells))
-        rest, model = divmod(rest, len(self.axes.models))
-        request, repeat = divmod(rest, self.axes.repeats)
-        return request, repeat, model, cell
-
-    def _trial_id(self, at: _Place) -> str:
+    def _trial_id(self, at: Place) -> str:
         request, repeat, model, cell = at
         text = f"{self._heads[model][cell]},{encode_basestring(self.axes.requests[request])},{repeat}]"
         return json_digest(text)
@@ -204,13 +175,13 @@ class Trials(Sequence[Trial]):
     def _call_id(self, place: int) -> str:
         if self.reuse_key is None:
             return self._id(place)
-        request, repeat, model, cell = self._at(place)
+        request, repeat, model, cell = self.axes.at(place)
         content = self._content(request, model, cell)
         tail = self._tails[self.borrowed.codes[place] if self.borrowed.codes else 0]
         return json_digest(f'["call","{content}",{tail}{repeat}]')  # call_id(), twice as fast
 
     def _content(self, request: int, model: int, cell: int) -> str:
-        return self._id((request * len(self.axes.models) + model) * len(self.axes.cells) + cell)
+        return self._id(self.axes.content_at(request, model, cell))
 
     def _alike(self, borrowed: Borrowed, *, places: range) -> "Trials":
         return Trials(self.axes, self.ids, reuse_key=self.reuse_key, salt=self.salt, borrowed=borrowed, places=places)

@@ -3,40 +3,68 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from core.errors import SpecError
 from core.identity import fingerprint
-from core.scenario.definition import Scenario, scenarios
-from core.spec.asking import GridSpec
+from core.scenario.lab_name import DEFAULT_LAB
 
 Factor = str | bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The factors of a prompt, in the order in which tables show them. Null: does not apply to the scenario."""
+    """The factors of a prompt, in the order in which tables show them. Null: does not apply to the scenario.
+
+    The defaults are those of two_tier; `PromptSet.cell` knows those of every scenario. A factor that has no effect
+    beside another (a prefill, or examples, where no scratchpad is asked for) stays at its default, so that settings
+    can be matched.
+    """
 
     scenario: str
     condition: str
-    scratchpad: bool = True
-    prefill: str = "none"
-    suffix: bool = True
-    lab: str = "Anthropic"
+    scratchpad: bool | None = True
+    prefill: str | None = "none"
+    suffix: bool | None = True
+    lab: str | None = DEFAULT_LAB
     deployment: str | None = None
+    wording: str | None = "original"
+    order: str | None = "given"
+    fact_order: str | None = "given"
+    examples: bool | None = True
+    example_order: str | None = "given"
+    cumulative: bool | None = None
+    requests: str | None = None
+    """The named request set; null where the study has one set."""
 
     @property
     def factors(self) -> dict[str, Factor]:
         """Factor → level, in order."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in FACTORS}
 
     @property
     def cell_id(self) -> str:
         """Digest of the factors."""
         return factors_id(self.factors)
 
+    @property
+    def asks_for_scratchpad(self) -> bool:
+        """Whether the prompt asks for a scratchpad; false where the factor does not apply."""
+        return self.scratchpad is True
+
     def __str__(self) -> str:
-        """`two_tier/free`, then the factors that are not at their default."""
-        changed = (f for f in fields(self)[2:] if getattr(self, f.name) != f.default)
-        return "/".join([self.scenario, self.condition, *(f"{f.name}={getattr(self, f.name)}" for f in changed)])
+        """`two_tier/free`, then the factors that are neither null nor at their default."""
+        levels = {name: level for name, level in self.factors.items() if level not in (None, DEFAULT_LEVELS.get(name))}
+        changed = [f"{name}={level}" for name, level in levels.items() if name not in ("scenario", "condition")]
+        return "/".join([self.scenario, self.condition, *changed])
+
+
+FACTORS = tuple(field.name for field in fields(Cell))
+"""Every factor in order."""
+
+DEFAULT_LEVELS: Mapping[str, Factor] = {
+    **{name: level for name, level in Cell("", "").factors.items() if name not in ("scenario", "condition")},
+    "deployment": "public",
+    "cumulative": True,
+}
+"""Factor → its level where it applies and the study gives none."""
 
 
 def factors_id(factors: Mapping[str, Factor]) -> str:
@@ -44,38 +72,3 @@ def factors_id(factors: Mapping[str, Factor]) -> str:
     with `condition` null it is the id of what the arms of a gap share.
     """
     return fingerprint({name: level for name, level in factors.items() if level is not None})
-
-
-def expand_grid(grid: GridSpec) -> tuple[Cell, ...]:
-    """The cells of a grid, scenario by scenario. SpecError for a value that is unknown or given twice."""
-    _refuse_repeats(grid.scenario, key="grid.scenario")
-    _refuse_repeats(grid.condition or (), key="grid.condition")
-    return tuple(
-        Cell(scenario=name, condition=condition)
-        for name in grid.scenario
-        for condition in _conditions(name, grid.condition)
-    )
-
-
-def find_scenario(name: str) -> Scenario:
-    """The scenario of that id. SpecError where there is none."""
-    try:
-        return scenarios()[name]
-    except KeyError:
-        raise SpecError(f"grid.scenario: {name!r} is not a scenario: choose from {', '.join(scenarios())}") from None
-
-
-def _conditions(name: str, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
-    known = tuple(find_scenario(name).conditions)
-    for condition in wanted or ():
-        if condition not in known:
-            raise SpecError(
-                f"grid.condition: {condition!r} is not a condition of {name}: choose from {', '.join(known)}"
-            )
-    return wanted or known
-
-
-def _refuse_repeats(values: tuple[str, ...], *, key: str) -> None:
-    for value in values:
-        if values.count(value) > 1:
-            raise SpecError(f"{key}: {value!r} is given {values.count(value)} times: name it once")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from core.errors import SpecError
-from core.plan.targets import normalised_url
+from core.plan.targets import engine_digest, normalised_url
 from core.schedule.growth import FIRST_WINDOW, MOST_WINDOW
 from core.schedule.limit_charges import LaneLimits, limits_of, smallest
 from core.spec.limits import RatesSpec
@@ -32,6 +32,8 @@ class Lane:
     """The entry whose engine is opened."""
     labels: tuple[str, ...]
     """Model labels whose calls go here."""
+    riders: tuple[ModelSpec, ...]
+    """All entries whose calls go here, this one too: each may put its calls in its own way, or ride with an adapter."""
     concurrency: int
     """Calls in flight per actor; on an API lane of all actors, to begin with: then the limiter says."""
     replicas: int
@@ -77,8 +79,9 @@ def lanes_of(
     cpus: int = 1,
     pools: Mapping[str, RatesSpec] | None = None,
 ) -> tuple[Lane, ...]:
-    """Group entries into lanes: vLLM by target, APIs by address, key, model and pool. `gpus`, `cpus`: of the cluster;
-    an API lane has at most as many clients as there are processors."""
+    """Group entries into lanes: vLLM by weights and engine arguments, APIs by address, key, model and pool. `gpus`,
+    `cpus`: of the cluster; an API lane has at most as many clients as there are processors.
+    """
     groups: dict[tuple[str, ...], list[ModelSpec]] = {}
     for model in models:
         groups.setdefault(_lane_key(model, target=targets[model.name]), []).append(model)
@@ -87,8 +90,10 @@ def lanes_of(
 
 
 def _lane_key(model: ModelSpec, *, target: str) -> tuple[str, ...]:
-    if model.engine in ("vllm", "scripted"):
-        return (model.engine, target)
+    if model.engine == "vllm":
+        return ("vllm", engine_digest(model))
+    if model.engine == "scripted":
+        return ("scripted", target)
     address = f"stand-in:{model.stand_in}" if model.stand_in and not model.base_url else normalised_url(model)
     return (model.engine, address, model.key_variable, model.model, model.limits.pool or "")
 
@@ -111,6 +116,7 @@ def _lane(group: list[ModelSpec], *, gpus: int, cpus: int, local_lanes: int, poo
         name=first.name,
         entry=first,
         labels=tuple(model.name for model in group),
+        riders=tuple(group),
         concurrency=concurrency,
         replicas=replicas,
         gpus_per_replica=per_replica,

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from core.plan.records import Usage
 from core.spec.limits import RatesSpec
-from core.spec.model_entry import EngineKind
+from core.spec.providers import EngineKind
 
 Dimension = Literal["requests", "day", "tokens", "input", "output"]
 Charging = Literal["reserve_max", "actual"]

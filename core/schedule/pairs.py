@@ -13,14 +13,15 @@ class BegunPairs:
     def __init__(self, snapshot: Snapshot) -> None:
         settings = [factors_id({**cell.factors, "condition": None}) for cell in snapshot.cells]
         first = {setting: settings.index(setting) for setting in settings}
-        self._cells = len(settings)
+        self._axes = snapshot.trials.axes
         self._first = [first[setting] for setting in settings]
         self._begun = bytearray(len(snapshot.trials))
 
     def pair_of(self, trial: int) -> int:
         """Index of the first arm of a trial's pair; `trial` and the result are places in the snapshot's trials."""
         # the plan's order is request, repeat, model, cell: the cells of one pair stand together
-        return trial - trial % self._cells + self._first[trial % self._cells]
+        cell = self._axes.cell_at(trial)
+        return trial - cell + self._first[cell]
 
     def begin(self, trial: int) -> None:
         """A trial's generation goes out, or is stored."""

@@ -32,7 +32,8 @@ class Payments:
         """`labels`: of the models that are called; `prices`: by label, what has none is free."""
         self._budget = budget
         self._prices = prices
-        self._max_tokens = snapshot.spec.sampling.max_tokens
+        of_study = snapshot.spec.sampling.max_tokens
+        self._max_tokens = {model.name: model.generation_tokens(of_study) for model in snapshot.spec.models}
         self._max_tokens_of = {judge.name: judge.max_tokens for judge in snapshot.judges}
         self._trials = len(snapshot.trials)
         self._pairs = BegunPairs(snapshot)
@@ -105,4 +106,4 @@ class Payments:
         return bool(self._blocked) and self._budget.reserved_usd == 0.0
 
     def _most_tokens(self, call: CallRef) -> int:
-        return self._max_tokens if call.judge is None else self._max_tokens_of[call.judge]
+        return self._max_tokens[call.model] if call.judge is None else self._max_tokens_of[call.judge]

@@ -36,11 +36,13 @@ class PromptSizes:
 
     @cached_property
     def _without_request(self) -> dict[str, int]:
-        return {cell.cell_id: bytes_of(render_messages(cell, "")) for cell in self._snapshot.cells}
+        return {
+            cell.cell_id: bytes_of(render_messages(cell, "", self._snapshot.prompts)) for cell in self._snapshot.cells
+        }
 
     @cached_property
     def _prefix_bytes(self) -> dict[str, int]:
         """Cell id or judge's name → bytes of its system message."""
-        cells = {cell.cell_id: render_messages(cell, "")[:1] for cell in self._snapshot.cells}
+        cells = {cell.cell_id: render_messages(cell, "", self._snapshot.prompts)[:1] for cell in self._snapshot.cells}
         judges = {judge.name: judge_prefix(judge) for judge in self._snapshot.judges if not judge.is_rules}
         return {name: bytes_of(messages) for name, messages in (cells | judges).items()}

@@ -1,37 +1,19 @@
-"""What a study file says of what is asked: requests, the grid of cells, sampling, and whose replies may be reused."""
+"""What a study file says of how it is asked: sampling, and whose replies may be reused."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from core.spec.frozen import Frozen, Salt
 
 ReuseRule = Literal["pair", "any", "none"]
 
 
-class RequestsSpec(Frozen):
-    """The request set put to every model in every condition."""
-
-    source: Annotated[str, StringConstraints(min_length=1)]
-    """`bundled:harmful`, `bundled:benign`, or the path of a csv, jsonl or parquet file with a column `text`."""
-    limit: int | None = Field(default=None, ge=1)
-    """First N rows; null: all."""
-
-
-class GridSpec(Frozen):
-    """The product of factors that makes the cells."""
-
-    scenario: tuple[str, ...] = Field(default=("two_tier",), min_length=1)
-    """Scenario ids."""
-    condition: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """The arms; null: all conditions of the scenario."""
-
-
 class SamplingSpec(Frozen):
     """How generations are sampled."""
 
-    temperature: float = Field(default=0.0, ge=0, le=2)
-    """0 is greedy."""
+    temperature: float | None = Field(default=0.0, ge=0, le=2)
+    """0 is greedy; null: not sent, so the model's own."""
     max_tokens: int = Field(default=1024, ge=1, le=1_000_000)
     """Most tokens of one reply."""
     repeats: int = Field(default=1, ge=1, le=1000)

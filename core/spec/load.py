@@ -10,17 +10,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from core.errors import SpecError
+from core.spec.catalogue import fill_entry
+from core.spec.request_sets import FORM_TAGS
 from core.spec.study import StudySpec
 
 PLANNED = frozenset(
     {
-        "adapter", "api", "arms", "auth", "catalogue", "category_column", "chat_template",
-        "cluster_column", "conf", "contrasts", "delta_equiv", "delta_material", "deployment", "design",
-        "examples", "extra_body", "families", "headers", "headline", "hypotheses", "id_column",
-        "judge_correction", "lab", "order", "paper_mode", "prefill",
-        "primary", "prompt", "provider", "query", "reasoning", "requests",
-        "sampling", "scenario_dir", "scratchpad", "seed", "split", "stop", "suffix",
-        "system_role", "text_column", "wording",
+        "arms", "conf", "contrasts", "delta_equiv", "delta_material", "families", "headline", "hypotheses",
+        "judge_correction", "paper_mode", "primary", "prompt", "seed",
     }
 )  # fmt: skip
 """Keys of the design whose feature is not built yet: refused by name, so that none is accepted and ignored."""
@@ -57,7 +54,7 @@ def load_study(path: Path, *, overrides: Sequence[str] = ()) -> StudySpec:
     raw = _read_yaml(path)
     for override in overrides:
         _apply_override(raw, override)
-    return parse_study(raw, origin=str(path))
+    return parse_study(_with_catalogue(raw, origin=str(path)), origin=str(path))
 
 
 def parse_study(raw: Mapping[str, Any], *, origin: str) -> StudySpec:
@@ -71,6 +68,19 @@ def parse_study(raw: Mapping[str, Any], *, origin: str) -> StudySpec:
         problems = [_explain(raw, dict(each)) for each in real]
         shown = list(dict.fromkeys(problems))[:MOST_ERRORS]
         raise SpecError("\n".join(f"{origin}: {problem}" for problem in shown)) from None
+
+
+def _with_catalogue(raw: dict[str, Any], *, origin: str) -> dict[str, Any]:
+    """The study with every entry that names a catalogue id filled from it. What is malformed is left to the schema."""
+    models = raw.get("models")
+    if not isinstance(models, list):
+        return raw
+    filled = []
+    for index, entry in enumerate(models):
+        if isinstance(entry, dict) and entry.get("catalogue") is not None:
+            entry = fill_entry(entry, where=f"{origin}: models[{entry.get('name', index)}]")
+        filled.append(entry)
+    return {**raw, "models": filled}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -146,6 +156,10 @@ def _model_within(annotation: Any) -> type[BaseModel] | None:
 def _dotted(raw: Any, location: Sequence[str | int]) -> str:
     text, here = "", raw
     for part in location:
+        if part in FORM_TAGS:
+            continue
+        if isinstance(part, int) and isinstance(here, Mapping):
+            continue  # one product of the grid, written without a list around it
         try:
             here = here[part]
         except (KeyError, IndexError, TypeError):

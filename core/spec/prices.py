@@ -1,6 +1,6 @@
 """List prices and context lengths of API models: from the study, else from a dated, bundled price list."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -29,23 +29,24 @@ FREE = PriceSpec(input=0.0, output=0.0)
 
 def model_facts(entry: ModelSpec) -> ModelFacts:
     """Price and context length of an entry. A local, scripted or stand-in model without a price costs nothing."""
+    facts = _facts(entry)
+    return facts if entry.context_length is None else replace(facts, context_length=entry.context_length)
+
+
+def _facts(entry: ModelSpec) -> ModelFacts:
     if entry.price is not None:
         source = f"study, as of {entry.price.as_of}" if entry.price.as_of else "study, undated"
-        return ModelFacts(entry.price, source, _listed(entry).context_length if _is_api(entry) else None)
-    if not _is_api(entry) or entry.stand_in is not None:
+        return ModelFacts(entry.price, source, _listed(entry).context_length if entry.is_api else None)
+    if not entry.is_api or entry.stand_in is not None:
         return ModelFacts(FREE, "free", None)
     return _listed(entry)
-
-
-def _is_api(entry: ModelSpec) -> bool:
-    return entry.engine in ("openai", "anthropic")
 
 
 def _listed(entry: ModelSpec) -> ModelFacts:
     from genai_prices.data_snapshot import get_snapshot  # 0.5 s: only where an API model asks for it
 
     source = f"genai-prices {version('genai-prices')}"
-    provider = entry.engine if entry.base_url is None else None
+    provider = entry.provider or (entry.engine if entry.base_url is None else None)
     try:
         _, model = get_snapshot().find_provider_model(entry.model, None, provider, entry.base_url)
     except LookupError:

@@ -2,15 +2,19 @@
 
 import re
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from core.spec.about import AboutSpec
 from core.spec.analysis import AnalysisSpec, BudgetSpec
-from core.spec.asking import GridSpec, RequestsSpec, ReuseRule, SaltSpec, SamplingSpec
+from core.spec.asking import ReuseRule, SaltSpec, SamplingSpec
 from core.spec.frozen import Frozen, Label
+from core.spec.grid import GridItem, GridSpec
 from core.spec.judging import RULES, JudgeSpec
 from core.spec.limits import RatesSpec
 from core.spec.model_entry import ModelSpec
+from core.spec.request_sets import AskedSpec
 
 _HOURS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?h")
 
@@ -20,12 +24,16 @@ class StudySpec(Frozen):
 
     study: Label
     """Name of the study, and of its MLflow experiment."""
+    about: AboutSpec | None = None
+    """Which experiment it is, and what it asks; no part of its identity."""
     models: tuple[ModelSpec, ...] = Field(min_length=1)
     """Who is asked; entries with `role: judge` only judge."""
-    requests: RequestsSpec
-    """What is asked."""
-    grid: GridSpec = GridSpec()
-    """Under which conditions."""
+    requests: AskedSpec
+    """What is asked: one set, or several by name, which are then a factor of the grid."""
+    grid: GridSpec = (GridItem(),)
+    """Under which conditions: a product of factors, or a list of such products."""
+    scenario_dir: Annotated[str, StringConstraints(min_length=1)] | None = None
+    """Folder of your own templates: each file replaces ours of the same name, `scenarios.yaml` adds to ours."""
     sampling: SamplingSpec = SamplingSpec()
     """How it is sampled."""
     judges: dict[Label, JudgeSpec] = Field(default_factory=lambda: {"compliance": JudgeSpec(model=RULES)}, min_length=1)
@@ -100,7 +108,7 @@ class StudySpec(Frozen):
                 raise ValueError(
                     f"models[{model.name}].limits.pool: {pool!r} is no name from pools ({known}): add it there"
                 )
-            account = (model.engine, model.base_url, model.stand_in, model.key_variable)
+            account = (model.engine, model.url, model.stand_in, model.key_variable)
             first, expected = accounts.setdefault(pool, (model, account))
             if account != expected:
                 raise ValueError(

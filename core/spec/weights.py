@@ -53,7 +53,7 @@ def locate_weights(source: str) -> Weights:
     if source.startswith("bundled:"):
         name = source.removeprefix("bundled:")
         gguf = bundled_file(name)
-        identity = _file_digest(gguf)
+        identity = file_digest(gguf)
         folder = cache_folder() / "models" / f"{name}-{identity[:12]}"
         return Weights(source, folder, f"bundled:{identity}", is_ready=folder.is_dir(), is_pinned=True)
     path = Path(source).expanduser()
@@ -89,10 +89,11 @@ def _folder_digest(folder: Path) -> str:
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     if not (folder / "config.json").is_file():
         raise SpecError(f"models[].model: {folder} has no config.json: give a folder in the layout of a hub model")
-    return fingerprint([[path.name, _file_digest(path)] for path in files])
+    return fingerprint([[path.name, file_digest(path)] for path in files])
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Digest of a file's size and its two ends."""
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:

@@ -70,12 +70,13 @@ def stored_replies(snapshot: Snapshot, workspace: Workspace) -> pl.DataFrame:
 def reuse_of_arms(snapshot: Snapshot, workspace: Workspace, *, requests: int) -> list[ArmReuse]:
     """What is there of the first `requests` of a snapshot, cell by cell. StoreError where the store can't be read."""
     cells = snapshot.cells
-    trials = len(snapshot.trials) // len(snapshot.requests) * requests
+    trials = snapshot.trials.axes.trials_of(requests)
+    planned = np.bincount(snapshot.trials.axes.all_at(range(trials)).cell, minlength=len(cells)).tolist()
     found = _ended(snapshot, workspace, trials=trials) if workspace.exists else {}
     arms = []
     for at, cell in enumerate(cells):
         stored, reused = found.get(at, (0, 0))
-        new = trials // len(cells) - stored
+        new = planned[at] - stored
         arms.append(ArmReuse(cell.scenario, cell.condition, cell.cell_id, stored, reused, new))
     return arms
 
@@ -83,7 +84,7 @@ def reuse_of_arms(snapshot: Snapshot, workspace: Workspace, *, requests: int) ->
 def _ended(snapshot: Snapshot, workspace: Workspace, *, trials: int) -> dict[int, tuple[int, int]]:
     """Place of a cell → how many of its generations will not be called again, and how many of these others paid."""
     planned = pl.DataFrame(
-        {"call_id": snapshot.trials.call_ids(range(trials)), "cell": np.arange(trials) % len(snapshot.cells)}
+        {"call_id": snapshot.trials.call_ids(range(trials)), "cell": snapshot.trials.axes.all_at(range(trials)).cell}
     )
     is_end = (pl.col("event") == "reply") | pl.col("error_kind").is_in(list(DATA_FAILURES))
     columns = ("sequence", "event", "call_id", "error_kind", "study")

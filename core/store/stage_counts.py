@@ -116,7 +116,7 @@ class StageCounts:
 
     def _add_generations(self, trials: np.ndarray, *, owed: bool) -> None:
         axes = self._snapshot.trials.axes
-        models = trials // len(axes.cells) % len(axes.models)
+        models = axes.all_at(trials).model
         for label, count in zip(axes.models, np.bincount(models, minlength=len(axes.models)).tolist(), strict=True):
             stage = self._stages[label, GENERATE]
             if owed:

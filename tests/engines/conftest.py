@@ -43,7 +43,9 @@ def make_order() -> Callable[..., EngineOrder]:
     """An order for an API engine of a server."""
 
     def make(engine: str, base_url: str | None, **fields: Any) -> EngineOrder:
-        entry = ModelSpec(name="subject", engine=engine, model="some-model", base_url=base_url)
+        spoken = fields.pop("spec", {})
+        given = {"name": "subject", "engine": engine, "model": "some-model", "base_url": base_url, **spoken}
+        entry = ModelSpec.model_validate(given)
         return EngineOrder(**{"entry": entry, "api_key": "secret-key-1234", "timeout_s": 20.0, **fields})
 
     return make

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import get_args
 
 from core.engines.opening import ENGINES
-from core.spec.model_entry import EngineKind
+from core.spec.providers import EngineKind
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from core.plan.axes import Axes
 from core.plan.next_calls import trial_state
 from core.plan.records import Reply
 from core.plan.reuse import STORED, decide_reuse, kept_keys
 from core.plan.snapshot import Snapshot, differences, snapshot_from_json
-from core.plan.trials import SHARED, Axes, Trials, call_id
+from core.plan.trials import SHARED, Trials, call_id
 
 MakeSnapshot = Callable[..., Snapshot]
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from core.identity import fingerprint
+from core.plan.axes import Axes
 from core.plan.build import generation_call
 from core.plan.snapshot import Snapshot, snapshot_from_json
-from core.plan.trials import Axes, Trials, call_id, packed
+from core.plan.trials import Trials, call_id, packed
 
 
 def test_trials_stand_in_plan_order_with_the_ids_of_the_rule(make_snapshot: Callable[..., Snapshot]) -> None:

@@ -9,11 +9,15 @@ import pytest
 
 from core.errors import RequestSetError
 from core.scenario.requests import load_requests
-from core.spec.asking import RequestsSpec
+from core.spec.request_sets import RequestsSpec
 
 
-def load(source, folder, limit=None):
-    return load_requests(RequestsSpec(source=str(source), limit=limit), folder=folder)
+def load(source, folder, **fields):
+    return load_requests(RequestsSpec(source=str(source), **fields), folder=folder).requests
+
+
+def notes(source, folder, **fields):
+    return load_requests(RequestsSpec(source=str(source), **fields), folder=folder).notes
 
 
 def write(path, rows):
@@ -140,7 +144,7 @@ def test_a_wrong_file_is_refused_with_its_name_the_key_and_the_fix(tmp_path, fil
     ("source", "fact"),
     [
         ("bundled:evil", "bundled:benign, bundled:harmful"),
-        ("hf:owner/name@main#prompt", "not available in this version: give a local csv, jsonl or parquet file"),
+        ("hf:lta", "is no known set: write hf:owner/name, or choose from hf:lat, hf:strongreject"),
         ("missing.csv", "is no file"),
         ("requests.txt", "has no known ending"),
         ("folder.csv", "is no file"),
@@ -157,3 +161,61 @@ def test_a_source_that_does_not_exist_is_refused_with_what_does(tmp_path, source
 def test_rows_beyond_the_limit_are_not_judged(tmp_path):
     rows = [{"text": "a"}, {"text": "b"}, {"text": "a"}]
     assert len(load(write(tmp_path / "s.jsonl", rows), tmp_path, limit=2)) == 2
+
+
+def test_columns_can_be_named(tmp_path):
+    row = {"n": 7, "Goal": "a", "text": "b", "kind": "c", "group": "d", "category": "e"}
+    named = {"id_column": "n", "text_column": "Goal", "category_column": "kind", "cluster_column": "group"}
+    [request] = load(write(tmp_path / "s.jsonl", [row]), tmp_path, **named)
+    assert (request.request_id, request.text, request.category, request.cluster) == ("s:7", "a", "c", "d")
+
+
+@pytest.mark.parametrize("field", ["id_column", "text_column", "category_column", "cluster_column"])
+def test_a_named_column_that_is_not_there_is_refused(tmp_path, field):
+    write(tmp_path / "s.jsonl", [{"text": "a", "other": "b"}])
+    with pytest.raises(RequestSetError, match=r"has no column 'Goal' \(it has text, other\): name "):
+        load("s.jsonl", tmp_path, **{field: "Goal"})
+
+
+BAD_ROWS = [{"text": "a"}, {"text": " "}, {"text": "a"}, {"text": "b"}, {"text": None}, {"text": "b"}, {"text": "c"}]
+
+
+def test_a_refusal_counts_the_bad_rows_and_names_the_way_to_leave_them_out(tmp_path):
+    write(tmp_path / "s.jsonl", BAD_ROWS)
+    with pytest.raises(RequestSetError, match=r"no text in row 2, column 'text', and 3 more such rows: .*leave_out"):
+        load("s.jsonl", tmp_path)
+
+
+def test_bad_rows_can_be_left_out_before_the_limit_counts_and_are_reported(tmp_path):
+    write(tmp_path / "s.jsonl", BAD_ROWS)
+    kept = load("s.jsonl", tmp_path, bad_rows="leave_out", limit=2)
+    assert [request.text for request in kept] == ["a", "b"]
+    [note] = notes("s.jsonl", tmp_path, bad_rows="leave_out")
+    assert note == "requests.source: s: left out of s.jsonl: rows 2 without text, 2 that repeat a text"
+
+
+def test_requests_over_the_stated_length_are_a_warning(tmp_path):
+    write(tmp_path / "s.jsonl", [{"text": "a" * length} for length in (10, 11, 30, 5)])
+    assert notes("s.jsonl", tmp_path, max_characters=30) == ()
+    [note] = notes("s.jsonl", tmp_path, max_characters=10)
+    assert note == (
+        "warning: requests.source: s: 2 requests are longer than max_characters (10), the longest 30 in row 3"
+    )
+
+
+def test_several_sets_are_interleaved_so_that_the_first_rows_of_each_come_first(tmp_path):
+    write(tmp_path / "s.jsonl", [{"text": "a"}])
+    sets = {
+        "harm": RequestsSpec(source="bundled:harmful", limit=3),
+        "own": RequestsSpec(source="s.jsonl"),
+        "safe": RequestsSpec(source="bundled:benign", limit=2),
+    }
+    loaded = load_requests(sets, folder=tmp_path).requests
+    assert [request.request_set for request in loaded] == ["harm", "own", "safe", "harm", "safe", "harm"]
+    assert loaded[0].request_id == "harm:harassment-1"
+    assert loaded[1].request_id == "own:" + hashlib.sha256(b"a").hexdigest()[:16]
+
+
+def test_the_error_of_a_named_set_names_it(tmp_path):
+    with pytest.raises(RequestSetError, match=r"^requests\.safe\.source: 'no\.csv' is no file"):
+        load_requests({"safe": RequestsSpec(source="no.csv")}, folder=tmp_path)

@@ -29,8 +29,8 @@ def complaint(folder: Path, text: str, *overrides: str) -> str:
 
 def test_the_short_form_fills_its_defaults(tmp_path: Path) -> None:
     study = load_study(write(tmp_path, GOOD))
-    assert study.grid.scenario == ("two_tier",)
-    assert study.grid.condition is None
+    assert study.grid[0].scenario == ("two_tier",)
+    assert study.grid[0].condition is None
     assert study.sampling.temperature == 0.0
     assert study.judges["compliance"].model == "rules"
     assert study.analysis.alpha == 0.05
@@ -43,7 +43,14 @@ def test_the_short_form_fills_its_defaults(tmp_path: Path) -> None:
         (GOOD + "sampling: {max_token: 5}\n", ["sampling.max_token", "did you mean 'max_tokens'"]),
         (GOOD + "sampling: {max_tokens: many}\n", ["sampling.max_tokens", "integer", "'many'"]),
         (GOOD + "seed: 5\n", ["seed", "not available in this version"]),
-        (GOOD + "grid: {lab: [OpenAI]}\n", ["grid.lab", "not available in this version"]),
+        (GOOD + "grid: {labs: [OpenAI]}\n", ["grid.labs", "did you mean 'lab'"]),
+        (GOOD + "grid: {scratchpad: [maybe]}\n", ["grid.scratchpad[0]", "valid boolean", "'maybe'"]),
+        (GOOD + "grid: [{}, {lab: ['<lab>']}]\n", ["grid[1].lab[0]", "'<lab>'"]),
+        (GOOD + "grid: {design: {factors: {tier: [a, b]}}}\n", ["grid.design.factors", "'tier' is no factor"]),
+        (GOOD + "grid: {design: {factors: {condition: [free, paid]}}}\n", ["grid.design.factors", "always run"]),
+        (GOOD + "grid: {lab: A, design: {factors: {lab: [A, B]}}}\n", ["grid", "lab is given beside design"]),
+        (GOOD + "grid: {design: {factors: {scope: [public, b]}}}\n", ["grid.design.factors", "scope alone"]),
+        (GOOD + "grid: {design: {factors: {order: [a, b]}, resolution: III}}\n", ["grid.design.resolution", "'V'"]),
         (GOOD.replace("planted", "planted, limits: {rpm: 3}"), ["models[toy]", "limits.rpm belongs to an API engine"]),
         (GOOD.replace("name: toy, ", ""), ["models[0].name", "required"]),
         (GOOD.replace("engine: scripted", "engine: magic"), ["models[toy].engine", "'vllm'", "'magic'"]),

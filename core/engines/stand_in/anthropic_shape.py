@@ -1,10 +1,12 @@
 """Anthropic's messages: requests, replies, errors and rate-limit headers."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from core.engines.stand_in.api_shape import (
+    HIDDEN_REASONING,
     AskedReply,
     ErrorAnswer,
     ErrorCause,
@@ -36,6 +38,8 @@ ERRORS: dict[ErrorCause, tuple[int, str]] = {
 
 HEADER_NAMES = {"requests": "requests", "tokens": "tokens", "input": "input-tokens", "output": "output-tokens"}
 
+_NO_PREFILL = re.compile(r"claude-[a-z]+-(4-[6-9]|[5-9])")
+
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
 
 
@@ -55,15 +59,28 @@ class AnthropicShape:
         if max_tokens is None:
             raise RefusedRequestError("max_tokens: Field required")
         messages = read_messages(body.get("messages"), ROLES)
+        _refuse_what_anthropic_refuses(body)
         system = body.get("system")
         if system is not None:
             messages = (Message("system", read_text(system)), *messages)
         asks_cache = isinstance(system, list) and any("cache_control" in block for block in system)
-        return AskedReply(model=model, messages=messages, choices=1, max_tokens=max_tokens, asks_cache=asks_cache)
+        thinking = body.get("thinking")
+        return AskedReply(
+            model=model,
+            messages=messages,
+            choices=1,
+            max_tokens=max_tokens,
+            asks_cache=asks_cache,
+            shows_reasoning=isinstance(thinking, dict) and thinking.get("display") == "summarized",
+        )
 
     def write(self, asked: AskedReply, replies: Sequence[ScriptedReply], *, facts: ReplyFacts) -> Json:
         """A message; `input_tokens` leaves out what the cache read or wrote, as Anthropic's does."""
         reply = replies[0]
+        text = [{"type": "text", "text": reply.text}] if reply.text else []
+        thinking = (
+            [{"type": "thinking", "thinking": HIDDEN_REASONING, "signature": "x"}] if asked.shows_reasoning else []
+        )
         details = None
         if reply.finish_reason == "content_filter":
             details = {"type": "refusal", "category": None, "explanation": "simulated refusal of the provider's filter"}
@@ -72,7 +89,7 @@ class AnthropicShape:
             "type": "message",
             "role": "assistant",
             "model": asked.model,
-            "content": [{"type": "text", "text": reply.text}] if reply.text else [],
+            "content": [*thinking, *text],
             "stop_reason": STOP_REASONS[reply.finish_reason],
             "stop_sequence": None,
             "stop_details": details,
@@ -105,3 +122,22 @@ class AnthropicShape:
     def retry_headers(self, retry_after_s: float) -> dict[str, str]:
         """Whole seconds, rounded up."""
         return {"retry-after": str(math.ceil(retry_after_s))}
+
+
+def _refuse_what_anthropic_refuses(body: Json) -> None:
+    """A prefill that ends in white space, or meets thinking or a model of 4.6 and later; thinking at a temperature."""
+    last = body["messages"][-1]
+    thinking = body.get("thinking")
+    thinks = isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive")
+    if last["role"] == "assistant":
+        text = read_text(last.get("content"))
+        if text != text.rstrip():
+            raise RefusedRequestError("messages: final assistant content must not end with trailing whitespace")
+        if thinks or _NO_PREFILL.search(str(body["model"])):
+            raise RefusedRequestError("this model does not support a prefill: the conversation must end with a user")
+    if thinks and body.get("temperature", 1) != 1:
+        raise RefusedRequestError("temperature may only be set to 1 when thinking is enabled")
+    if isinstance(thinking, dict) and thinking.get("type") == "enabled":
+        budget = thinking.get("budget_tokens")
+        if not isinstance(budget, int) or not 1024 <= budget < body["max_tokens"]:
+            raise RefusedRequestError("thinking.budget_tokens: must be from 1024 on and below max_tokens")

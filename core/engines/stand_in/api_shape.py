@@ -14,6 +14,9 @@ ErrorCause = Literal[
 
 Json = dict[str, Any]
 
+HIDDEN_REASONING = "This is simulated hidden reasoning, written by a script: no model has thought it."
+"""What the stand-in tells of its reasoning where it is asked to."""
+
 
 class RefusedRequestError(Exception):
     """A request that the API would refuse with 400; the message is the provider's."""
@@ -29,6 +32,8 @@ class AskedReply:
     max_tokens: int | None
     asks_cache: bool
     """The request itself asks for the prompt cache (Anthropic's marker; OpenAI caches unasked)."""
+    shows_reasoning: bool = False
+    """The request asks to be told of hidden reasoning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from core.engines.stand_in.api_shape import (
     read_messages,
     read_model,
 )
+from core.engines.stand_in.openai_rules import refuse_for_reasoning, refuse_prefill
 from core.engines.stand_in.rate_limit import Admission
 from core.engines.stand_in.scripting import ScriptedReply
 from core.scenario.message import Role
@@ -50,6 +51,8 @@ class OpenAIShape:
     def read(self, body: Json) -> AskedReply:
         """What the request asks for."""
         model = read_model(body)
+        refuse_prefill(body)
+        refuse_for_reasoning(body)
         choices = read_count(body, name="n") or 1
         if choices > MOST_CHOICES:
             raise RefusedRequestError(f"n: must be at most {MOST_CHOICES}")
@@ -77,13 +80,7 @@ class OpenAIShape:
                 }
                 for index, reply in enumerate(replies)
             ],
-            "usage": {
-                "prompt_tokens": facts.input_tokens,
-                "completion_tokens": facts.output_tokens,
-                "total_tokens": facts.input_tokens + facts.output_tokens,
-                "prompt_tokens_details": {"cached_tokens": facts.cached_tokens, "audio_tokens": 0},
-                "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
-            },
+            "usage": chat_usage(facts),
             "system_fingerprint": None,
         }
 
@@ -106,6 +103,17 @@ class OpenAIShape:
     def retry_headers(self, retry_after_s: float) -> dict[str, str]:
         """Whole seconds, rounded up, and the exact milliseconds beside them."""
         return {"retry-after": str(math.ceil(retry_after_s)), "retry-after-ms": str(math.ceil(retry_after_s * 1000))}
+
+
+def chat_usage(facts: ReplyFacts) -> Json:
+    """The usage object of chat and completions."""
+    return {
+        "prompt_tokens": facts.input_tokens,
+        "completion_tokens": facts.output_tokens,
+        "total_tokens": facts.input_tokens + facts.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": facts.cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+    }
 
 
 def written_duration(seconds: float) -> str:

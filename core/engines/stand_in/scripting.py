@@ -82,9 +82,14 @@ def recognise_condition(behaviour: Behaviour, messages: Sequence[Message]) -> st
     # Users first: a system prompt that explains the tag may spell out every value of it.
     for role in ("user", "system"):
         text = "\n".join(message.text for message in messages if message.role == role)
-        for name, condition in behaviour.conditions.items():
-            if any(marker in text for marker in condition.markers):
-                return name
+        # The last one: where the system text stands in the user's message, the tag itself comes after it.
+        found = {
+            name: max(text.rfind(marker) for marker in condition.markers)
+            for name, condition in behaviour.conditions.items()
+            if condition.markers
+        }
+        if found and max(found.values()) >= 0:
+            return max(found, key=lambda name: found[name])
     return DEFAULT_CONDITION
 
 

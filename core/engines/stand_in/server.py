@@ -20,6 +20,7 @@ from core.engines.stand_in.arrivals import Arrivals
 from core.engines.stand_in.behaviour import Behaviour
 from core.engines.stand_in.drawing import uniform
 from core.engines.stand_in.headers import REQUEST_ID_HEADER, STAND_IN_HEADER
+from core.engines.stand_in.openai_raw_shape import AzureShape, CompletionsShape, ResponsesShape
 from core.engines.stand_in.openai_shape import OpenAIShape
 from core.engines.stand_in.rate_limit import LimitKind, RateLimits, RequestCost
 from core.engines.stand_in.scripting import AttemptFault, ScriptedReply, scripted_fault, scripted_reply
@@ -100,6 +101,9 @@ class StandInServer:
         app = web.Application(client_max_size=_LARGEST_REQUEST_BYTES)
         app.on_response_prepare.append(self._stamp)
         app.router.add_post("/v1/chat/completions", self._openai)
+        app.router.add_post("/v1/completions", self._completions)
+        app.router.add_post("/v1/responses", self._responses)
+        app.router.add_post("/openai/deployments/{deployment}/chat/completions", self._azure)
         app.router.add_post("/v1/messages", self._anthropic)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/_stand_in/counts", self._counts)
@@ -134,6 +138,18 @@ class StandInServer:
 
     async def _openai(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, OpenAIShape())
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, CompletionsShape())
+
+    async def _responses(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, ResponsesShape())
+
+    async def _azure(self, request: web.Request) -> web.StreamResponse:
+        if not request.query.get("api-version"):
+            status, body = AzureShape().write_error("not_found", "resource not found: name an api-version")
+            return web.json_response(body, status=status)
+        return await self._answer(request, AzureShape())
 
     async def _anthropic(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, AnthropicShape())
