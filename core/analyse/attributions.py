@@ -5,13 +5,14 @@ Primary judges only. One row per estimand; null where nothing can be said, with 
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from types import MappingProxyType
 from typing import NamedTuple
 
 import polars as pl
 
 from core.analyse.attribution_rows import ATTRIBUTIONS_SCHEMA, Found, Place, found_row
 from core.analyse.dense_counts import Columns, DenseCounts, dense_counts
-from core.analyse.designs import Design, FactorLevel, find_designs
+from core.analyse.designs import DEPLOYMENT, SCOPE, DeploymentRank, Design, FactorLevel, find_designs
 from core.analyse.effects import Effect, effects, level_means
 from core.analyse.level_responses import level_rows, share_rows
 from core.analyse.linear_contrasts import Levels, linear_contrasts, weights_of
@@ -48,17 +49,21 @@ def attributions(
     facts: StudyFacts,
     *,
     orders: Mapping[str, Sequence[str]],
+    deployments: Mapping[str, DeploymentRank] = MappingProxyType({}),
     bases: Mapping[str, FactorLevel] = BASES,
     cells: Sequence[tuple[str, str]] | None = None,
     one_factor: bool = False,
 ) -> pl.DataFrame:
-    """Sorted by model, metric, contrast, factor. `orders`: levels of ordered factors, lowest first.
+    """Sorted by model, metric, contrast, factor. `orders`: levels of ordered factors, lowest first; `deployments`
+    are ordered themselves.
 
     `cells`: (cell_id, factors as a JSON map) in the order of the study, whose first level of a factor is its base where
     nothing else says so. q_value: Benjamini–Hochberg over the models and factors of one metric, estimand and arm.
     """
     known = cell_table(samples).select("cell_id", "factors").rows()
-    designs = find_designs(cells or known, bases=bases, orders=orders)
+    if deployments:
+        orders = {DEPLOYMENT: tuple(deployments), SCOPE: tuple(deployments), **orders}
+    designs = find_designs(cells or known, bases=bases, orders=orders, deployments=deployments)
     prepared = [_prepared(design, effects(design, orders=orders, one_factor=one_factor)) for design in designs]
     rows: list[Found] = []
     for measurement in measurements(samples, verdicts, facts):

@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal, NamedTuple
+from types import MappingProxyType
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from core.analyse.contrasts import ARM_FACTOR, CONTRASTS, Contrast
+from core.analyse.contrasts import Contrast, arm_pairs
 from core.identity import canonical_json
 
 Kind = Literal["full", "fraction", "one_factor", "irregular"]
@@ -21,7 +22,28 @@ SCENARIO = "scenario"
 STRATA = ("requests",)
 """Factors whose levels have other requests: nothing is paired over them."""
 
+DEPLOYMENT, SCOPE, RISK = "deployment", "scope", "risk"
+RISK_NAMES: Mapping[int, str] = {1: "suspected", 2: "direct"}
+"""Rank of a risk → its name as a level."""
+
+_Row = tuple[str, str, dict[str, FactorLevel]]
+"""Cell of arm a, cell of arm b, the levels that they share."""
+
 _MOST_FACTORS = 12  # words of a defining relation: 2^12 products
+
+
+class DeploymentRank(Protocol):
+    """What the analysis needs to know of a deployment: ranks, 0 where nobody malicious is meant."""
+
+    @property
+    def scope(self) -> int:
+        """How malicious the users are."""
+        ...
+
+    @property
+    def risk(self) -> int:
+        """How sure it is that they are the users: 1 suspected, 2 direct."""
+        ...
 
 
 class Setting(NamedTuple):
@@ -65,25 +87,34 @@ class Design:
 
 
 def find_designs(
-    cells: Iterable[tuple[str, str]], *, bases: Mapping[str, FactorLevel], orders: Mapping[str, Sequence[str]]
+    cells: Iterable[tuple[str, str]],
+    *,
+    bases: Mapping[str, FactorLevel],
+    orders: Mapping[str, Sequence[str]],
+    deployments: Mapping[str, DeploymentRank] = MappingProxyType({}),
 ) -> tuple[Design, ...]:
     """Designs from (cell_id, factors as a JSON map): within each scenario over its factors, and over scenarios.
 
     The base of a factor is `bases[factor]`, else the lowest of its order, else the first in the order of cells. Over
-    scenarios a factor that does not apply to one of them stands at its base.
+    scenarios a factor that does not apply to one of them stands at its base. `deployments`: from harmless to worst;
+    malicious ones are a design of their own with the factors scope and risk.
     """
-    parsed = [(cell_id, json.loads(factors)) for cell_id, factors in cells]
+    listed = list(cells)
+    parsed = [(cell_id, json.loads(factors)) for cell_id, factors in listed]
     known = _level_order(parsed, bases=bases, orders=orders)
+    known |= {SCOPE: list(deployments), RISK: list(RISK_NAMES.values())}
     found = []
-    for contrast in CONTRASTS:
-        rows = _paired(parsed, contrast)
-        strata: dict[str, list[tuple[str, str, dict[str, FactorLevel]]]] = {}
+    for contrast, rows in _rows(listed).items():
+        strata: dict[str, list[_Row]] = {}
         for row in rows:
             strata.setdefault(canonical_json([row[2].get(name) for name in STRATA]), []).append(row)
         for stratum in strata.values():
             for scenario in dict.fromkeys(levels.get(SCENARIO) for _, _, levels in stratum):
                 within = [row for row in stratum if row[2].get(SCENARIO) == scenario]
                 found.append(_design(contrast, within, known))
+                named = [row for row in within if row[2].get(DEPLOYMENT) in deployments]
+                harm = _by_harm(named, deployments)
+                found += [_design(contrast, harm, known)] if harm else []
             found.append(_over_scenarios(contrast, stratum, known))
     return tuple(design for design in found if design is not None)
 
@@ -126,26 +157,44 @@ def _level_order(
     return ranked
 
 
-def _paired(
-    parsed: Sequence[tuple[str, Mapping[str, FactorLevel]]], contrast: Contrast
-) -> list[tuple[str, str, dict[str, FactorLevel]]]:
-    """(cell of arm a, cell of arm b, shared levels) in the order of the cells of arm a."""
-    of_b = {}
-    for cell_id, factors in parsed:
-        if factors.get(ARM_FACTOR) == contrast.arm_b:
-            of_b[canonical_json({**factors, ARM_FACTOR: None})] = cell_id
-    rows = []
-    for cell_id, factors in parsed:
-        shared = {**factors, ARM_FACTOR: None}
-        if factors.get(ARM_FACTOR) == contrast.arm_a and canonical_json(shared) in of_b:
-            levels = {name: level for name, level in factors.items() if name != ARM_FACTOR}
-            rows.append((cell_id, of_b[canonical_json(shared)], levels))
+def _rows(cells: Sequence[tuple[str, str]]) -> dict[Contrast, list[_Row]]:
+    """Contrast → (cell of arm a, cell of arm b, shared levels) in the order of the cells."""
+    rows: dict[Contrast, list[_Row]] = {}
+    place = {cell_id: at for at, (cell_id, _) in enumerate(cells)}
+    for pair in sorted(arm_pairs(cells), key=lambda pair: place[pair.cell_a]):
+        rows.setdefault(pair.contrast, []).append((pair.cell_a, pair.cell_b, json.loads(pair.shared_factors)))
     return rows
+
+
+def _by_harm(rows: Sequence[_Row], deployments: Mapping[str, DeploymentRank]) -> list[_Row]:
+    """Rows whose deployment is malicious, with its scope and risk as two factors in place of it.
+
+    Only scopes that have every risk that is there, each by its first name: a product.
+    """
+    chosen: dict[tuple[int, int], str] = {}
+    present = {row[2].get(DEPLOYMENT) for row in rows}
+    for name, rank in deployments.items():
+        if rank.risk and name in present:
+            chosen.setdefault((rank.scope, rank.risk), name)
+    risks = {risk for _, risk in chosen}
+    scopes = [scope for scope in {s for s, _ in chosen} if all((scope, risk) in chosen for risk in risks)]
+    if len(risks) < 2 or not scopes:
+        return []
+    moved: dict[FactorLevel, dict[str, FactorLevel]] = {
+        chosen[scope, risk]: {SCOPE: chosen[scope, min(risks)], RISK: RISK_NAMES.get(risk, str(risk))}
+        for scope in scopes
+        for risk in risks
+    }
+    return [
+        (a, b, {**{key: each for key, each in levels.items() if key != DEPLOYMENT}, **moved[levels[DEPLOYMENT]]})
+        for a, b, levels in rows
+        if levels.get(DEPLOYMENT) in moved
+    ]
 
 
 def _design(
     contrast: Contrast,
-    rows: Sequence[tuple[str, str, dict[str, FactorLevel]]],
+    rows: Sequence[_Row],
     known: Mapping[str, Sequence[FactorLevel]],
 ) -> Design | None:
     """The design of rows that differ in at least one factor; None for a single setting."""
@@ -172,7 +221,7 @@ def _once(settings: Iterable[Setting]) -> tuple[Setting, ...]:
 
 def _over_scenarios(
     contrast: Contrast,
-    rows: Sequence[tuple[str, str, dict[str, FactorLevel]]],
+    rows: Sequence[_Row],
     known: Mapping[str, Sequence[FactorLevel]],
 ) -> Design | None:
     """The scenario as a factor, at the settings of the other factors that every scenario has."""
@@ -183,7 +232,7 @@ def _over_scenarios(
         (a, b, {name: (known[name][0] if level is None and name in known else level) for name, level in levels.items()})
         for a, b, levels in rows
     ]
-    others: dict[str, list[tuple[str, str, dict[str, FactorLevel]]]] = {}
+    others: dict[str, list[_Row]] = {}
     for row in filled:
         others.setdefault(canonical_json({**row[2], SCENARIO: None}), []).append(row)
     everywhere = [part for part in others.values() if {row[2][SCENARIO] for row in part} == scenarios]

@@ -3,6 +3,7 @@
 import json
 from fractions import Fraction
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,6 +17,11 @@ from core.analyse.shapley import shapley_values, shapley_weights
 
 ORDERS = {"deployment": ("hackers", "criminal", "bioweapon")}
 Setting = dict[str, object]
+
+
+class Rank(NamedTuple):
+    scope: int
+    risk: int
 
 
 def designs(settings: list[Setting], *, arms: tuple[str, str] = ("free", "paid")) -> tuple[Design, ...]:
@@ -137,6 +143,24 @@ def test_a_dose_of_three_levels_is_the_highest_less_the_lowest() -> None:
     half = Fraction(1, 2)
     assert dose.weights == {0: half, 1: half, 2: -half, 3: -half}
     assert (dose.base, dose.level) == ("hackers", "bioweapon")
+
+
+def test_malicious_deployments_are_also_scope_times_risk() -> None:
+    ranks = {
+        "nobody": Rank(0, 0), "hackers": Rank(5, 1), "bioweapon": Rank(8, 1),
+        "hackers*": Rank(5, 2), "bioweapon*": Rank(8, 2), "geopolitical*": Rank(8, 2),
+    }  # fmt: skip
+    cells = [
+        json.dumps({"scenario": "predeploy_v1", "deployment": name, "condition": arm})
+        for name in ranks for arm in ("rating", "training")
+    ]  # fmt: skip
+    orders = {"deployment": tuple(ranks), "scope": tuple(ranks)}
+    one, harm = find_designs([(c, c) for c in cells], bases={}, orders=orders, deployments=ranks)
+    assert [(f.name, len(f.levels)) for f in one.factors] == [("deployment", 6)]
+    assert [(f.name, f.levels) for f in harm.factors] == [
+        ("scope", ("hackers", "bioweapon")), ("risk", ("suspected", "direct")),
+    ]  # fmt: skip
+    assert (harm.kind, len(harm.settings), harm.is_binary) == ("full", 4, True)
 
 
 def test_shapley_values_of_the_published_games() -> None:
