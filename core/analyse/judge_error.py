@@ -5,6 +5,8 @@ judge tells too little, the answer is a refusal, never a wide guess.
 Sources: Rogan & Gladen 1978; Lang & Reiczigel's adjustment as in Lee et al. 2025 (arXiv 2511.21140).
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -55,6 +57,13 @@ class Confusion(NamedTuple):
     def youden(self) -> float:
         """J = sensitivity + specificity − 1, smoothed: what is left of a gap under errors that the arms share."""
         return self.sensitivity + self.specificity - 1
+
+
+class Calibration(NamedTuple):
+    """A judge's errors over all conditions, and within those where they were counted apart."""
+
+    overall: Confusion
+    arms: Mapping[str, Confusion] = MappingProxyType({})
 
 
 class Corrected(NamedTuple):
