@@ -68,7 +68,7 @@ def motives() -> list[CellLabels]:
     cells: list[CellLabels] = []
 
     def add(model: str, scenario: str, condition: str, counts: dict[str, np.ndarray], **factors: object) -> None:
-        cells.append((model, {"scenario": scenario, "condition": condition, **factors}, counts))
+        cells.append((model, {"scenario": scenario, "condition": condition, "prefill": "none", **factors}, counts))
 
     for model, tiers in THREE_TIER.items():
         for condition, k in zip(("free", "pro", "enterprise"), tiers, strict=True):
