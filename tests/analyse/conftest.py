@@ -172,7 +172,7 @@ def make_grid() -> Callable[[Iterable[CellLabels]], Frames]:
                         .when(pl.col("value") == 0).then(pl.lit(no)).alias("label"),
                     )
                 )  # fmt: skip
-        return _shaped(pl.concat(samples, how="diagonal"), SAMPLES), _shaped(pl.concat(verdicts), VERDICTS)
+        return _shaped(pl.concat(samples, how="diagonal_relaxed"), SAMPLES), _shaped(pl.concat(verdicts), VERDICTS)
 
     return build
 

@@ -124,7 +124,7 @@ def causes() -> list[CellLabels]:
         cells += [
             (model, {"condition": "free", "prefill": "none"}, labels(5, faked, n=100, faked_from=10)),
             (model, {"condition": "paid", "prefill": "none"}, labels(5, n=100)),
-            (model, {"scenario": "no_scenario", "condition": "none", "scratchpad": False}, labels(bare, n=100)),
+            (model, {"scenario": "no_scenario", "condition": "none", "scratchpad": None}, labels(bare, n=100)),
         ]
     clarified: dict[str, object] = {"scenario": "no_changes", "condition": "free", "prefill": "none"}
     for model, faked in PREFILLED.items():
