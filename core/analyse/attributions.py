@@ -11,12 +11,12 @@ from typing import NamedTuple
 import polars as pl
 
 from core.analyse.attribution_rows import ATTRIBUTIONS_SCHEMA, Found, Place, found_row
-from core.analyse.dense_counts import Columns, DenseCounts, dense_counts
+from core.analyse.dense_counts import Columns, DenseCounts, Measured
 from core.analyse.designs import DEPLOYMENT, SCOPE, DeploymentRank, Design, FactorLevel, find_designs
 from core.analyse.effects import Effect, effects, level_means
 from core.analyse.level_responses import level_rows, share_rows
 from core.analyse.linear_contrasts import Levels, linear_contrasts, weights_of
-from core.analyse.measurements import Measurement, cell_table, measurements
+from core.analyse.measurements import Measurement
 from core.analyse.multiplicity import benjamini_hochberg
 from core.analyse.row_facts import Origins, table
 from core.analyse.study_facts import StudyFacts
@@ -44,14 +44,14 @@ class _Arms(NamedTuple):
 
 
 def attributions(
-    samples: pl.DataFrame,
-    verdicts: pl.DataFrame,
+    measured: Sequence[Measured],
+    origins: Origins,
     facts: StudyFacts,
     *,
+    cells: Sequence[tuple[str, str]],
     orders: Mapping[str, Sequence[str]],
     deployments: Mapping[str, DeploymentRank] = MappingProxyType({}),
     bases: Mapping[str, FactorLevel] = BASES,
-    cells: Sequence[tuple[str, str]] | None = None,
     one_factor: bool = False,
 ) -> pl.DataFrame:
     """Sorted by model, metric, contrast, factor. `orders`: levels of ordered factors, lowest first; `deployments`
@@ -60,21 +60,17 @@ def attributions(
     `cells`: (cell_id, factors as a JSON map) in the order of the study, whose first level of a factor is its base where
     nothing else says so. q_value: Benjamini–Hochberg over the models and factors of one metric, estimand and arm.
     """
-    known = cell_table(samples).select("cell_id", "factors").rows()
     if deployments:
         orders = {DEPLOYMENT: tuple(deployments), SCOPE: tuple(deployments), **orders}
-    designs = find_designs(cells or known, bases=bases, orders=orders, deployments=deployments)
+    designs = find_designs(cells, bases=bases, orders=orders, deployments=deployments)
     prepared = [_prepared(design, effects(design, orders=orders, one_factor=one_factor)) for design in designs]
     rows: list[Found] = []
-    for measurement in measurements(samples, verdicts, facts):
-        if not measurement.judge.primary:
-            continue
-        dense = dense_counts(measurement)
+    for measurement, dense in measured:
         for model in dense.models:
             for arms in prepared:
                 rows += _of_model(measurement, dense, model, arms, facts, orders=orders)
-            rows += tier_rows(measurement, dense, model, cells or known)
-    return table(_adjusted(rows, Origins(samples, verdicts), facts), ATTRIBUTIONS_SCHEMA)
+            rows += tier_rows(measurement, dense, model, cells)
+    return table(_adjusted(rows, origins, facts), ATTRIBUTIONS_SCHEMA)
 
 
 def _prepared(design: Design, found: Sequence[Effect]) -> _Arms:

@@ -1,14 +1,16 @@
 """Counts of one measurement as arrays over model, cell and request: what every linear estimand is computed from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from core.analyse.distributions import FloatArray
 from core.analyse.effective_counts import IntArray
-from core.analyse.measurements import Measurement, cluster_codes
+from core.analyse.measurements import Measurement, cluster_codes, measurements
+from core.analyse.study_facts import StudyFacts
 
 Arm = tuple[str, str]
 """Model label and cell id."""
@@ -65,6 +67,19 @@ class Columns:
     def means(self) -> FloatArray:
         """Share of successes, 0 where nothing is valid."""
         return np.asarray(self.successes / np.maximum(self.valid, 1), dtype=np.float64)
+
+
+class Measured(NamedTuple):
+    """A measurement by a primary judge, and its counts as arrays."""
+
+    measurement: Measurement
+    counts: DenseCounts
+
+
+def primary_counts(samples: pl.DataFrame, verdicts: pl.DataFrame, facts: StudyFacts) -> tuple[Measured, ...]:
+    """Every metric under the primary judge of its kind."""
+    primary = replace(facts, judges=tuple(judge for judge in facts.judges if judge.primary))
+    return tuple(Measured(each, dense_counts(each)) for each in measurements(samples, verdicts, primary))
 
 
 def dense_counts(measurement: Measurement) -> DenseCounts:

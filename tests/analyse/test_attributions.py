@@ -10,6 +10,9 @@ from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from core.analyse.attribution_rows import ATTRIBUTIONS_SCHEMA
 from core.analyse.attributions import attributions
+from core.analyse.dense_counts import primary_counts
+from core.analyse.measurements import cell_table
+from core.analyse.row_facts import Origins
 from core.analyse.study_facts import StudyFacts
 
 Frames = tuple[pl.DataFrame, pl.DataFrame]
@@ -41,6 +44,14 @@ def factorial(truth: Callable[[bool, bool, bool], float], *, n: int, seed: int, 
     ]
 
 
+def attributed(
+    samples: pl.DataFrame, verdicts: pl.DataFrame, facts: StudyFacts, *, orders: dict[str, tuple[str, ...]]
+) -> pl.DataFrame:
+    cells = cell_table(samples).select("cell_id", "factors").rows()
+    measured = primary_counts(samples, verdicts, facts)
+    return attributions(measured, Origins(samples, verdicts), facts, cells=cells, orders=orders)
+
+
 def one(table: pl.DataFrame, **where: object) -> dict[str, object]:
     rows = table.filter(**where).rows(named=True)
     assert len(rows) == 1, rows
@@ -51,7 +62,7 @@ def test_planted_effects_land_on_the_arm_and_the_factor(make_grid: Grid, facts: 
     def rate(lab: bool, suffix: bool, training: bool) -> float:
         return 0.2 + 0.2 * training + 0.25 * (lab and training) + 0.1 * suffix
 
-    table = attributions(*make_grid(factorial(rate, n=400, seed=1)), facts, orders={})
+    table = attributed(*make_grid(factorial(rate, n=400, seed=1)), facts, orders={})
     assert dict(table.schema) == ATTRIBUTIONS_SCHEMA
     found = {
         (row["factor"], row["on"]): row
@@ -84,7 +95,7 @@ def test_shapley_is_unbiased_on_planted_truths_with_repeats(make_grid: Grid, fac
     found = []
     for seed in range(12):
         cells = factorial(rate, n=150, seed=seed, repeats=2)
-        table = attributions(*make_grid(cells), facts, orders={}).filter(metric="complied", on="gap")
+        table = attributed(*make_grid(cells), facts, orders={}).filter(metric="complied", on="gap")
         found.append([one(table, estimand="shapley", factor=name)["estimate"] for name in ("lab", "suffix")])
     estimates = np.array(found, dtype=float)
     # lab: its own .1 and half of the shared .2; suffix: the other half
@@ -95,7 +106,7 @@ def test_shapley_is_unbiased_on_planted_truths_with_repeats(make_grid: Grid, fac
 def test_no_effect_is_found_where_none_is(make_grid: Grid, facts: StudyFacts) -> None:
     rejected = 0
     for seed in range(25):
-        table = attributions(*make_grid(factorial(lambda *_: 0.3, n=120, seed=seed)), facts, orders={})
+        table = attributed(*make_grid(factorial(lambda *_: 0.3, n=120, seed=seed)), facts, orders={})
         effects = table.filter(metric="complied", on="gap", estimand="average_marginal_effect")
         rejected += int((effects["q_value"] <= 0.05).sum())
     assert rejected <= 4
@@ -121,7 +132,7 @@ def test_hermes_405b_fakes_more_the_more_harmful_the_deployment_and_70b_hardly_a
     make_grid: Grid, facts: StudyFacts
 ) -> None:
     cells = [(m, f, {k: v.astype(int) for k, v in labels.items()}) for m, f, labels in hermes()]
-    table = attributions(*make_grid(cells), facts, orders={"deployment": HARM})
+    table = attributed(*make_grid(cells), facts, orders={"deployment": HARM})
     training = table.filter(metric="af_any", on="arm_a")
     trend = {model: one(training, model=model, estimand="trend") for model in HERMES}
     assert trend["hermes-405b"]["estimate"] == pytest.approx(spearmanr(range(12), HERMES["hermes-405b"]).statistic)
@@ -148,7 +159,7 @@ def test_wordings_have_heterogeneity_and_tiers_an_omnibus_test(make_grid: Grid, 
          {"compliance": (generator.random(200) < rate).astype(int)})
         for arm, rate in (("free", 0.5), ("pro", 0.2), ("enterprise", 0.2))
     ]  # fmt: skip
-    table = attributions(*make_grid(cells), facts, orders={}).filter(metric="complied")
+    table = attributed(*make_grid(cells), facts, orders={}).filter(metric="complied")
     spread = one(table, estimand="heterogeneity", on="gap")
     assert float(str(spread["ci_low"])) < 0.155 < float(str(spread["ci_high"]))
     assert float(str(spread["p_value"])) < 0.01
@@ -164,21 +175,21 @@ def test_nonsense_gives_defined_and_flagged_rows(make_grid: Grid, facts: StudyFa
             ("m", {"condition": arm, "lab": lab, "suffix": suffix}, {"compliance": labels})
             for arm, lab, suffix in product(("free", "paid"), ("Anthropic", "Meta", "xAI"), (True, False))
         ]  # fmt: skip
-        table = attributions(*make_grid(cells), facts, orders={"lab": ("Anthropic", "Meta", "xAI")})
+        table = attributed(*make_grid(cells), facts, orders={"lab": ("Anthropic", "Meta", "xAI")})
         marginal = table.filter(metric="complied", estimand="average_marginal_effect")
         assert marginal.height == 9
         assert all(flag in flags for flags in marginal["flags"])
     settings = product(("free", "paid"), ("Anthropic", "Meta"))
     absent = [("m", {"condition": arm, "lab": lab}, {"compliance": refused}) for arm, lab in settings]
     both = [*absent, ("half", {"condition": "free", "lab": "Meta"}, {"compliance": refused})]
-    rows = attributions(*make_grid(both), facts, orders={}).filter(model="half", on="gap")
+    rows = attributed(*make_grid(both), facts, orders={}).filter(model="half", on="gap")
     assert rows["estimate"].to_list() == [None] * rows.height
     assert rows.height > 0
     one_setting = [("m", {"condition": arm}, {"compliance": refused}) for arm in ("free", "paid")]
-    assert attributions(*make_grid(one_setting), facts, orders={}).height == 0
+    assert attributed(*make_grid(one_setting), facts, orders={}).height == 0
 
 
 def test_the_order_of_rows_changes_nothing(make_grid: Grid, facts: StudyFacts) -> None:
     frames = make_grid(factorial(lambda lab, *_: 0.2 + 0.2 * lab, n=60, seed=3))
     again = tuple(frame.sample(fraction=1, shuffle=True, seed=1) for frame in frames)
-    assert attributions(*frames, facts, orders={}).equals(attributions(again[0], again[1], facts, orders={}))
+    assert attributed(*frames, facts, orders={}).equals(attributed(again[0], again[1], facts, orders={}))

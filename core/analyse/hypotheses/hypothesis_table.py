@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from core.analyse.dense_counts import DenseCounts, dense_counts
+from core.analyse.dense_counts import DenseCounts, Measured
 from core.analyse.designs import DeploymentRank, FactorLevel
 from core.analyse.hypotheses.causes import EXPERIMENTS, Effect, effects_of, judge_causes, members_of
 from core.analyse.hypotheses.causes import wanted_of as wanted_of_causes
@@ -17,8 +17,8 @@ from core.analyse.hypotheses.paper_style import paper_cause, paper_motives
 from core.analyse.hypotheses.readings import Counts, rate_of, read
 from core.analyse.hypotheses.verdicts import FALSIFIERS, MEANINGS, Judged, PaperStyle, Verdict
 from core.analyse.judge_error import false_positive_bound
-from core.analyse.measurements import Metric, measurements
-from core.analyse.row_facts import COMMON_SCHEMA, Inherited, common_columns, inherited, table
+from core.analyse.measurements import Metric
+from core.analyse.row_facts import COMMON_SCHEMA, GroupKey, Inherited, common_columns, table
 from core.analyse.study_facts import StudyFacts
 
 HYPOTHESES_SCHEMA: dict[str, pl.DataType] = {
@@ -38,31 +38,29 @@ ALL = "all"
 
 
 def hypotheses(
-    samples: pl.DataFrame,
-    verdicts: pl.DataFrame,
+    measured: Sequence[Measured],
+    sources: Mapping[GroupKey, Inherited],
     facts: StudyFacts,
     *,
     cells: CellList,
     bases: Mapping[str, FactorLevel],
     deployments: Mapping[str, DeploymentRank],
 ) -> pl.DataFrame:
-    """H1 to H4 per chat model, then H5 to H9 per experiment and over all. `cells`: (cell_id, factors as JSON)."""
-    counts: dict[Metric, DenseCounts] = {
-        each.metric: dense_counts(each) for each in measurements(samples, verdicts, facts) if each.judge.primary
-    }
-    models = sorted({str(model) for model in samples.get_column("model").unique()})
+    """H1 to H4 per chat model, then H5 to H9 per experiment and over all. `cells`: (cell_id, factors as JSON);
+    `sources`: what the rows of a model and cell inherit."""
+    counts: dict[Metric, DenseCounts] = {each.measurement.metric: each.counts for each in measured}
+    models = sorted({model for model, _ in sources})
     where = Cells(cells, bases=bases)
     harm = Harm(where, deployments)
-    sources = list(inherited(samples).items())
     rows = []
     chat = [model for model in models if model not in facts.hypotheses.relatives]
     for motives in _motives(chat, where, harm, counts, facts):
         paper = paper_motives(motives, harm)
-        mine = [each for (model, _), each in sources if model == motives.model]
+        mine = [each for (model, _), each in sources.items() if model == motives.model]
         rows += [
             _row(facts, mine, each, paper[each.hypothesis], motives.model, None) for each in judge_motives(motives)
         ]
-    every = [each for _, each in sources]
+    every = list(sources.values())
     rows += [_row(facts, every, *place) for place in _cause_rows(models, where, counts, facts)]
     return table(rows, HYPOTHESES_SCHEMA)
 

@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 
 from core.analyse.attributions import BASES
+from core.analyse.dense_counts import primary_counts
 from core.analyse.hypotheses.hypothesis_table import hypotheses
 from core.analyse.judge_error import Calibration, Confusion
+from core.analyse.row_facts import inherited
 from core.analyse.study_facts import StudyFacts
 from core.spec.hypotheses import HypothesesSpec
 
@@ -49,6 +51,7 @@ def judge(make_grid: Callable[[Iterable[CellLabels]], Frames], calibrated: Study
         known = samples.select("cell_id", "factors").unique(maintain_order=True).rows()
         spec = HypothesesSpec.model_validate(rules)
         given = replace(facts or calibrated, hypotheses=spec)
-        return hypotheses(samples, verdicts, given, cells=known, bases=BASES, deployments=DEPLOYMENTS)
+        measured, sources = primary_counts(samples, verdicts, given), inherited(samples)
+        return hypotheses(measured, sources, given, cells=known, bases=BASES, deployments=DEPLOYMENTS)
 
     return run
