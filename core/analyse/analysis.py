@@ -18,6 +18,7 @@ from core.analyse.exported import TrialTables, trial_tables
 from core.analyse.gaps import gaps
 from core.analyse.hypotheses.hypothesis_table import hypotheses
 from core.analyse.judge_columns import corrected_gaps, corrected_rates
+from core.analyse.moderation import moderation
 from core.analyse.outcome_categories import outcome_shares
 from core.analyse.rates import rates
 from core.analyse.row_facts import Origins, inherited
@@ -34,7 +35,7 @@ from core.store.trial_states import BatchReader
 from core.store.workspace import Workspace
 
 TRIAL_TABLES = ("samples", "votes", "verdicts")
-COMPUTED_TABLES = ("rates", "gaps", "outcomes", "attributions", "hypotheses")
+COMPUTED_TABLES = ("rates", "gaps", "outcomes", "attributions", "hypotheses", "moderation")
 EXPORTED_AT_ONCE = 20_000
 """Trials with their texts in memory."""
 
@@ -64,6 +65,7 @@ class Analysis:
     outcomes: pl.DataFrame
     attributions: pl.DataFrame
     hypotheses: pl.DataFrame
+    moderation: pl.DataFrame
     votes_stored: int
     """Judge draws that have ended."""
     prices: Mapping[str, Price]
@@ -160,6 +162,7 @@ def _analysis(
         outcomes=outcome_shares(samples, facts),
         attributions=attributions(measured, Origins(samples, verdicts), facts, cells=cells, orders={}),
         hypotheses=hypotheses(measured, inherited(samples), facts, cells=cells, bases=BASES, deployments={}),
+        moderation=moderation(measured, inherited(samples), facts, cells=cells, bases=BASES),
         votes_stored=votes_stored,
         prices=prices,
         replies=replies,
