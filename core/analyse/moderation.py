@@ -78,8 +78,8 @@ def moderation(
     cells: CellList,
     bases: Mapping[str, FactorLevel],
 ) -> pl.DataFrame:
-    """Per model: refusal of both sets, d' and criterion; over models: ρ and τ of refusal with considered faking and with
-    the gap; per base model: the change in faking to its chat model. Empty where nothing of it was measured.
+    """Per model: refusal of both sets, d' and criterion. Over models: ρ and τ of refusal with considered faking and the
+    gap. Per base model: the change in faking to its chat model. Empty where nothing of it was measured.
     """
     counts: dict[Metric, DenseCounts] = {each.measurement.metric: each.counts for each in measured}
     finder = Cells(cells, bases=bases)
