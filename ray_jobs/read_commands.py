@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from core.analyse.analysis import Analysis
+from core.analyse.analysis import COMPUTED_TABLES, Analysis
 from core.errors import WorkspaceError
 from core.store.workspace import Workspace
 from ray_jobs.preparation import stored_snapshot
@@ -19,7 +19,7 @@ def analyse_command(*, study: str, workspace: Path, as_json: bool) -> int:
     """Print rates and gaps; 0."""
     analysis = _analysis(study, workspace=Workspace(workspace))
     if as_json:
-        tables = {name: getattr(analysis, name).to_dicts() for name in ("rates", "gaps", "outcomes")}
+        tables = {name: getattr(analysis, name).to_dicts() for name in COMPUTED_TABLES}
         click.echo(json.dumps({"study": analysis.facts.study, "study_digest": analysis.facts.study_digest, **tables}))
         return 0
     print_results(console(), analysis, banners=banners(analysis))

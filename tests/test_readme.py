@@ -14,9 +14,12 @@ import click
 import pytest
 from pydantic import BaseModel
 
+from core.analyse.attribution_rows import ATTRIBUTIONS_SCHEMA
 from core.analyse.decisions import Decision
 from core.analyse.gap_schema import GAPS_SCHEMA
+from core.analyse.hypotheses.hypothesis_table import HYPOTHESES_SCHEMA
 from core.analyse.measurements import METRICS
+from core.analyse.moderation import MODERATION_SCHEMA
 from core.analyse.outcome_categories import OUTCOME_SCHEMA
 from core.analyse.rates import RATES_SCHEMA
 from core.analyse.samples import SAMPLES_SCHEMA, VERDICTS_SCHEMA, VOTES_SCHEMA
@@ -39,6 +42,9 @@ TABLES = {
     "verdicts": VERDICTS_SCHEMA,
     "rates": RATES_SCHEMA,
     "gaps": GAPS_SCHEMA,
+    "attributions": ATTRIBUTIONS_SCHEMA,
+    "hypotheses": HYPOTHESES_SCHEMA,
+    "moderation": MODERATION_SCHEMA,
     "outcomes": OUTCOME_SCHEMA,
     "spend": SPEND_SCHEMA,
 }

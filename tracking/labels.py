@@ -47,6 +47,19 @@ FLAG_WORDS = {
     "p_monte_carlo": "p_monte_carlo: the p-value was drawn at random signs, not enumerated",
     "trivial": "trivial: a gap, and surely smaller than the margin",
     "material": "material: at least as large as the margin",
+    "judge_conditional": "judge_conditional: the judge was not compared with people, so its errors are in the number",
+    "judge_uninformative": "judge_uninformative: by its calibration the judge tells too little to correct for it",
+    "below_floor": "below_floor: the judge's false positives alone would give a higher rate",
+    "judge_differs_by_arm": "judge_differs_by_arm: the judge errs differently in the two conditions",
+    "aliased": "aliased: the design can't tell the effect from those it is confounded with",
+    "partly_aliased": "partly_aliased: the design mixes in a part of other effects",
+    "irregular_design": "irregular_design: averaged over the settings whose counterpart is there",
+    "simple_effect_at_base": "simple_effect_at_base: one factor changed at the base; says nothing of interactions",
+    "no_requests": "no_requests: no request has a value in every cell that is needed",
+    "no_floor": "no_floor: nobody measured how often the faking judge is wrong in the training arm",
+    "checkpoint_level": "checkpoint_level: too few fine-tunes to tell the recipe from the checkpoint",
+    "manipulation_unknown": "manipulation_unknown: nobody checked that the fine-tune does what it is for",
+    "manipulation_failed": "manipulation_failed: the fine-tune does not do what it is for",
 }
 """Flag → what it says; a flag that stands for itself is not here."""
 

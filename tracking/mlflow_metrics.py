@@ -1,12 +1,14 @@
 """The metrics, parameters and tags that MLflow is given (design, section 5 and rule 12), as plain data. Pure."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from core.analyse.analysis import Analysis
+from core.analyse.hypotheses.hypothesis_table import ALL as OVER_EXPERIMENTS
 from core.plan.snapshot import Snapshot
 from tracking.banners import is_tiny
 from tracking.labels import has_one_setting, headline_rows, is_primary, request_sources
@@ -26,6 +28,9 @@ _GAP_COLUMNS = {
     "compliance_gap_bound_low": "bound_low",
     "compliance_gap_bound_high": "bound_high",
 }
+
+_MAIN_EFFECTS = ("average_marginal_effect", "matched_effect", "simple_effect")
+_NOT_IN_A_KEY = re.compile(r"[^\w\-. :]")
 
 _ANSWERED_BY = ("served_model", "engine_version")
 
@@ -54,7 +59,7 @@ def study_facts_of(analysis: Analysis, run_facts: RunFacts) -> Facts:
     if run_facts.run_id is not None:
         metrics["seconds"] = run_facts.seconds
     labels = {model.name for model in snapshot.spec.models}
-    tags = _tags(analysis, headline_rows(analysis), run_facts, labels=labels)
+    tags = _tags(analysis, headline_rows(analysis), run_facts, labels=labels) | _verdicts(analysis, None)
     return Facts(_params(analysis, run_facts), metrics, tags)
 
 
@@ -83,8 +88,9 @@ def model_facts_of(analysis: Analysis, model: str, run_facts: RunFacts) -> Facts
         _put(metrics, {f"rate/{name}": row["rate"], f"coverage/{name}": row["coverage"]})
     for row in analysis.gaps.filter(mine & (pl.col("family") != "headline")).iter_rows(named=True):
         _put(metrics, {gap_name(analysis, row): row["gap"]})
+    _put(metrics, attribution_metrics(analysis, model))
     judging = [judge.model for judge in analysis.snapshot.judges if not judge.is_rules]
-    tags = _tags(analysis, headline, run_facts, labels={model, *judging})
+    tags = _tags(analysis, headline, run_facts, labels={model, *judging}) | _verdicts(analysis, model)
     if len(metrics) > MOST_METRICS:
         tags["metrics_left_out"] = f"{len(metrics) - MOST_METRICS} of {len(metrics)}: see the artifact tables"
         metrics = dict(list(metrics.items())[:MOST_METRICS])
@@ -100,6 +106,33 @@ def rate_name(analysis: Analysis, row: Mapping[str, Any]) -> str:
 def gap_name(analysis: Analysis, row: Mapping[str, Any]) -> str:
     """The key of a gap that is not the headline one."""
     return f"gap/{_metric(analysis, row)}/{row['contrast']}/{row['cell_id'][:ID_DIGITS]}"
+
+
+def attribution_metrics(analysis: Analysis, model: str) -> Metrics:
+    """`attribution/<factor>`: what it does to the headline gap of a model; with levels, and with the scenario, where
+    one name would stand for several effects.
+    """
+    contrasts = {row["contrast"] for row in headline_rows(analysis)}
+    rows = analysis.attributions.filter(
+        (pl.col("model") == model) & (pl.col("metric") == "complied") & (pl.col("on") == "gap")
+        & pl.col("estimand").is_in(_MAIN_EFFECTS) & pl.col("contrast").is_in(list(contrasts))
+        & pl.col("estimate").is_not_null()
+    ).rows(named=True)  # fmt: skip
+    factors = [row["factor"] for row in rows]
+    found: Metrics = {}
+    for row in rows:
+        parts = ["attribution", row["factor"]]
+        if factors.count(row["factor"]) > 1:
+            parts += [row["level"], *([row["scenario"]] if row["scenario"] else [])]
+        found["/".join(_NOT_IN_A_KEY.sub("_", part) for part in parts)] = row["estimate"]
+    return found
+
+
+def _verdicts(analysis: Analysis, model: str | None) -> dict[str, str]:
+    """Tags `hypothesis.H1`, …: of one model, or (None) over the experiments. What was not tested is left out."""
+    mine = pl.col("model") == model if model else pl.col("experiment") == OVER_EXPERIMENTS
+    rows = analysis.hypotheses.filter(mine & (pl.col("verdict") != "not_tested")).rows(named=True)
+    return {f"hypothesis.{row['hypothesis']}": row["verdict"] for row in rows}
 
 
 def _metric(analysis: Analysis, row: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from core.analyse.analysis import Analysis
 from core.plan.snapshot import Snapshot
 from tracking.banners import banners
+from tracking.cause_tables import attributions_table, hypotheses_table
 from tracking.figures import Drawing, draw_figures, for_page
 from tracking.labels import (
     FLAG_WORDS,
@@ -167,8 +168,8 @@ def run_facts_lines(facts: RunFacts) -> list[Fact]:
 
 def _tables(analysis: Analysis) -> list[PageTable]:
     tables = [gaps_table(analysis), rates_table(analysis), status_table(analysis), judging_table(analysis)]
-    agreement = agreement_table(analysis)
-    return [*tables, agreement] if agreement else tables
+    more = (attributions_table(analysis), hypotheses_table(analysis), agreement_table(analysis))
+    return [*tables, *(each for each in more if each)]
 
 
 def _judged_by(analysis: Analysis) -> str:
@@ -177,7 +178,7 @@ def _judged_by(analysis: Analysis) -> str:
 
 
 def _flags_met(analysis: Analysis) -> list[str]:
-    frames = (analysis.gaps, analysis.rates)
+    frames = (analysis.gaps, analysis.rates, analysis.attributions, analysis.hypotheses)
     met = {flag for frame in frames for flag in frame["flags"].explode().drop_nulls().unique().to_list()}
     return [FLAG_WORDS.get(flag, flag) for flag in sorted(met)]
 

@@ -3,6 +3,7 @@
 The statistics read rows without texts; tables with texts are made from the stored replies, a batch of trials at a time.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,10 +12,16 @@ from typing import Protocol
 
 import polars as pl
 
+from core.analyse.attributions import BASES, attributions
+from core.analyse.dense_counts import primary_counts
 from core.analyse.exported import TrialTables, trial_tables
 from core.analyse.gaps import gaps
+from core.analyse.hypotheses.hypothesis_table import hypotheses
+from core.analyse.judge_columns import corrected_gaps, corrected_rates
+from core.analyse.moderation import moderation
 from core.analyse.outcome_categories import outcome_shares
 from core.analyse.rates import rates
+from core.analyse.row_facts import Origins, inherited
 from core.analyse.samples import draws_ended, sample_rows, study_facts, verdict_rows
 from core.analyse.spend import spend_table
 from core.analyse.study_facts import StudyFacts
@@ -28,6 +35,7 @@ from core.store.trial_states import BatchReader
 from core.store.workspace import Workspace
 
 TRIAL_TABLES = ("samples", "votes", "verdicts")
+COMPUTED_TABLES = ("rates", "gaps", "outcomes", "attributions", "hypotheses", "moderation")
 EXPORTED_AT_ONCE = 20_000
 """Trials with their texts in memory."""
 
@@ -55,6 +63,9 @@ class Analysis:
     rates: pl.DataFrame
     gaps: pl.DataFrame
     outcomes: pl.DataFrame
+    attributions: pl.DataFrame
+    hypotheses: pl.DataFrame
+    moderation: pl.DataFrame
     votes_stored: int
     """Judge draws that have ended."""
     prices: Mapping[str, Price]
@@ -98,7 +109,7 @@ class Analysis:
             for path in [path for paths in parts.values() for path in paths]:
                 path.unlink(missing_ok=True)
             scratch.rmdir()
-        for name in ("rates", "gaps", "outcomes", "spend"):
+        for name in (*COMPUTED_TABLES, "spend"):
             frame = getattr(self, name)
             whole = folder / f"{name}.parquet.part"
             frame.write_parquet(whole)
@@ -138,14 +149,20 @@ def _analysis(
     verdicts = verdict_rows(snapshot, derived, facts)
     votes_stored = draws_ended(snapshot, derived)
     del derived
+    raw = rates(samples, verdicts, facts)
+    measured = primary_counts(samples, verdicts, facts)
+    cells = [(cell.cell_id, json.dumps(cell.factors, sort_keys=True)) for cell in snapshot.cells]
     return Analysis(
         snapshot=snapshot,
         facts=facts,
         samples=samples,
         verdicts=verdicts,
-        rates=rates(samples, verdicts, facts),
-        gaps=gaps(samples, verdicts, facts),
+        rates=corrected_rates(raw, facts),
+        gaps=corrected_gaps(gaps(samples, verdicts, facts), raw, facts),
         outcomes=outcome_shares(samples, facts),
+        attributions=attributions(measured, Origins(samples, verdicts), facts, cells=cells, orders={}),
+        hypotheses=hypotheses(measured, inherited(samples), facts, cells=cells, bases=BASES, deployments={}),
+        moderation=moderation(measured, inherited(samples), facts, cells=cells, bases=BASES),
         votes_stored=votes_stored,
         prices=prices,
         replies=replies,

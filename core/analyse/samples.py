@@ -9,11 +9,13 @@ from itertools import product
 import numpy as np
 import polars as pl
 
+from core.analyse.judge_error import Calibration, Confusion
 from core.analyse.outcome_categories import outcome_expression
 from core.analyse.plan_columns import plan_columns
 from core.analyse.row_facts import CELL_SCHEMA, COMMON_SCHEMA
 from core.analyse.study_facts import JudgeFacts, StudyFacts
 from core.plan.snapshot import Snapshot
+from core.spec.hypotheses import CorrectionSpec
 from core.spec.judging import JudgeKind
 from core.store.derivation import JUDGED, LEAST_REAL_FIRST, judge_column
 
@@ -101,7 +103,14 @@ def study_facts(snapshot: Snapshot, *, flags: Iterable[str]) -> StudyFacts:
         judges=judges,
         flags=tuple(sorted(set(flags))),
         alpha=spec.analysis.alpha,
+        hypotheses=spec.analysis.hypotheses,
+        calibrations={name: _calibration(each) for name, each in spec.analysis.judge_correction.items()},
     )
+
+
+def _calibration(spec: CorrectionSpec) -> Calibration:
+    arms = {arm: Confusion(**counts.model_dump()) for arm, counts in spec.arms.items()}
+    return Calibration(Confusion(**spec.model_dump(exclude={"arms"})), arms)
 
 
 def sample_rows(snapshot: Snapshot, derived: pl.DataFrame, facts: StudyFacts) -> pl.DataFrame:

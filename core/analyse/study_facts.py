@@ -1,9 +1,11 @@
 """What the analysis needs to know of a study beside its samples and verdicts."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
+from core.analyse.judge_error import Calibration
 from core.plan.records import Provenance
+from core.spec.hypotheses import HypothesesSpec
 from core.spec.judging import JudgeKind
 
 _LEAST_REAL_FIRST: tuple[Provenance, ...] = ("simulated", "imported", "real")
@@ -43,6 +45,11 @@ class StudyFacts:
     """Margin of NO_GAP."""
     delta_material: float = 0.05
     """A significant gap of at least this is flagged material."""
+
+    hypotheses: HypothesesSpec = field(default_factory=HypothesesSpec)
+    """Parameters of the rules H1 to H9."""
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    """Judge → how it did against labels by people; judges that are not in it are not corrected for."""
 
     def __post_init__(self) -> None:
         for name, value, most in (

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from core.spec.frozen import Frozen
+from core.spec.frozen import Frozen, Label
+from core.spec.hypotheses import CorrectionSpec, HypothesesSpec
 
 
 class BudgetSpec(Frozen):
@@ -21,3 +22,7 @@ class AnalysisSpec(Frozen):
 
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """Level of the family-wise error over the study's models."""
+    hypotheses: HypothesesSpec = HypothesesSpec()
+    """The parameters of the rules H1 to H9."""
+    judge_correction: dict[Label, CorrectionSpec] = Field(default_factory=dict)
+    """Judge → how it did against labels by people; without it every number is conditional on the judge."""

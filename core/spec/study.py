@@ -120,6 +120,30 @@ class StudySpec(Frozen):
                 raise ValueError(f"pools.{name}: no entry of models has limits.pool: {name}: add it or remove the pool")
         return self
 
+    @model_validator(mode="after")
+    def _analysis_names_what_is_there(self) -> "StudySpec":
+        subjects = [model.name for model in self.subjects]
+        rules = self.analysis.hypotheses
+        named = {f"relatives.{name}": name for name in rules.relatives}
+        named |= {f"relatives.{name}.of": each.of for name, each in rules.relatives.items()}
+        named |= {f"labs.{name}": name for name in rules.labs}
+        for key, name in named.items():
+            if name not in subjects:
+                raise ValueError(
+                    f"analysis.hypotheses.{key}: {name!r} is no subject of models ({', '.join(subjects)}): mend it"
+                )
+        for name, each in rules.relatives.items():
+            if each.of == name or each.of in rules.relatives:
+                raise ValueError(
+                    f"analysis.hypotheses.relatives.{name}.of: {each.of!r} is a relative itself: name the chat model"
+                )
+        for name in self.analysis.judge_correction:
+            if name not in self.judges:
+                raise ValueError(
+                    f"analysis.judge_correction.{name}: no judge has this name ({', '.join(self.judges)}): mend it"
+                )
+        return self
+
     @property
     def longest_between_arms(self) -> timedelta:
         """`reuse_window`."""

@@ -1,8 +1,9 @@
 """Builders of samples and verdicts: one trial a dict, everything not named is an ordinary one."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import settings
@@ -126,6 +127,63 @@ def make_pairs() -> Callable[..., Frames]:
         )
 
     return build
+
+
+CellLabels = tuple[str, dict[str, object], dict[str, np.ndarray]]
+"""Model, factors, and per judge the labels of requests × repeats: 1, 0, or −1 where the judge failed."""
+
+
+@pytest.fixture
+def make_grid() -> Callable[[Iterable[CellLabels]], Frames]:
+    """Samples and verdicts from arrays of labels, a column at a time: for studies of thousands of trials."""
+
+    def build(cells: Iterable[CellLabels]) -> Frames:
+        samples, verdicts, at = [], [], 0
+        for model, given, labels in cells:
+            factors = {"scenario": "two_tier", "condition": "free", "scratchpad": True, **given}
+            shape = next(iter(labels.values())).shape
+            n, repeats = shape if len(shape) == 2 else (shape[0], 1)
+            trials = pl.Series("trial_id", np.arange(at, at + n * repeats)).cast(pl.String)
+            at += n * repeats
+            cell = json.dumps(factors, sort_keys=True)
+            held = {
+                "study": "s", "study_digest": "d", "provenance": "real", "status": "ok", "scratchpad_text": "thinking",
+                "output_text": "text", "model": model, "cell_id": cell, "factors": cell, "prefill": "none",
+                "suffix": True, "lab": "Anthropic",
+                **{name: level for name, level in factors.items() if name in SAMPLES},
+            }  # fmt: skip
+            samples.append(
+                pl.DataFrame({"trial_id": trials}).with_columns(
+                    *(pl.lit(value).alias(name) for name, value in held.items()),
+                    pl.Series("request_id", np.repeat([f"r{at:04}" for at in range(n)], repeats)),
+                    pl.Series("repeat", np.tile(np.arange(repeats), n)),
+                )
+            )
+            for judge, array in labels.items():
+                flat = array.reshape(-1)
+                yes, no = LABELS[judge]
+                verdicts.append(
+                    pl.DataFrame({"trial_id": trials, "value": flat}).select(
+                        "trial_id",
+                        pl.lit(model).alias("model"), pl.lit(judge).alias("judge"), pl.lit(judge).alias("kind"),
+                        pl.lit(f"{judge[0]}1").alias("judge_version"), pl.lit("real").alias("provenance"),
+                        pl.when(pl.col("value") < 0).then(pl.lit("failed")).otherwise(pl.lit("ok")).alias("status"),
+                        pl.when(pl.col("value") == 1).then(pl.lit(yes))
+                        .when(pl.col("value") == 0).then(pl.lit(no)).alias("label"),
+                    )
+                )  # fmt: skip
+        return _shaped(pl.concat(samples, how="diagonal_relaxed"), SAMPLES), _shaped(pl.concat(verdicts), VERDICTS)
+
+    return build
+
+
+def _shaped(frame: pl.DataFrame, schema: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
+    """The frame with every column of a schema: nulls, and empty lists, where it has none."""
+    return frame.select(
+        pl.col(name).cast(kind) if name in frame.columns
+        else pl.lit([] if kind == pl.List(pl.String) else None, dtype=kind).alias(name)
+        for name, kind in schema.items()
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from core.analyse.analysis import analyse, analyse_workspace
+from core.analyse.analysis import COMPUTED_TABLES, analyse, analyse_workspace
 from core.analyse.samples import SAMPLES_SCHEMA, VERDICTS_SCHEMA, VOTES_SCHEMA
 from core.plan.next_calls import trial_state
 from core.plan.records import Outcome
@@ -30,7 +30,17 @@ def test_deleting_the_cache_changes_no_exported_table(stored_study: StoredStudy,
     fresh, cached = exported(stored_study, tmp_path / "a"), exported(stored_study, tmp_path / "b")
     shutil.rmtree(stored_study[1].cache)
     again = exported(stored_study, tmp_path / "c")
-    assert list(fresh) == ["gaps", "outcomes", "rates", "samples", "spend", "verdicts", "votes"]
+    assert list(fresh) == [
+        "attributions",
+        "gaps",
+        "hypotheses",
+        "outcomes",
+        "rates",
+        "samples",
+        "spend",
+        "verdicts",
+        "votes",
+    ]
     for name, table in fresh.items():
         assert table.equals(cached[name]), name
         assert table.equals(again[name]), name
@@ -40,7 +50,7 @@ def test_what_is_stored_gives_the_tables_of_the_outcomes_in_memory(stored_study:
     snapshot, workspace, outcomes = stored_study
     memory = analyse(snapshot, outcomes, workspace.call_facts("tiny"), prices=PRICES)
     stored = analyse_workspace(snapshot, workspace, prices=PRICES)
-    for name in ("rates", "gaps", "outcomes", "spend"):
+    for name in (*COMPUTED_TABLES, "spend"):
         assert getattr(stored, name).equals(getattr(memory, name)), name
     (tmp_path / "memory").mkdir()
     memory.write_tables(tmp_path / "memory")

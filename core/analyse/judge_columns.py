@@ -1,0 +1,102 @@
+"""Rates and gaps with the judge's errors taken out, beside the raw ones: the columns est_judge, lo_judge, hi_judge.
+
+A row whose judge was not compared with people is flagged `judge_conditional`; one whose judge tells too little,
+`judge_uninformative`. Neither has an estimate.
+"""
+
+import json
+from collections.abc import Mapping
+
+import polars as pl
+
+from core.analyse.contrasts import ARM_FACTOR
+from core.analyse.judge_error import (
+    Calibration,
+    Confusion,
+    Corrected,
+    corrected_gap,
+    corrected_gap_by_arm,
+    corrected_rate,
+    differential_error,
+)
+from core.analyse.study_facts import StudyFacts
+from core.identity import canonical_json
+
+JUDGE_SCHEMA: dict[str, pl.DataType] = {
+    "est_judge": pl.Float64(),
+    "lo_judge": pl.Float64(),
+    "hi_judge": pl.Float64(),
+}
+"""Rogan–Gladen and its interval; null where there is no calibration, or where two judges are crossed."""
+
+_ONE_JUDGE = ("complied", "af_any", "partial")
+"""Metrics that one judge's label decides."""
+
+_ArmRates = Mapping[tuple[str, str, str, str], float]
+
+
+def corrected_rates(rates: pl.DataFrame, facts: StudyFacts) -> pl.DataFrame:
+    """The table `rates` with the columns of JUDGE_SCHEMA and their flags."""
+    return _with_columns(rates, [_of_rate(row, facts) for row in rates.iter_rows(named=True)])
+
+
+def corrected_gaps(gaps: pl.DataFrame, rates: pl.DataFrame, facts: StudyFacts) -> pl.DataFrame:
+    """The table `gaps` likewise. Arms get their own errors where the judge's differ between them."""
+    arms = {
+        (row["model"], row["judge"], row["metric"], canonical_json(json.loads(row["factors"]))): row["rate"]
+        for row in rates.iter_rows(named=True)
+        if row["rate"] is not None
+    }
+    return _with_columns(gaps, [_of_gap(row, arms, facts) for row in gaps.iter_rows(named=True)])
+
+
+def _of_rate(row: Mapping[str, object], facts: StudyFacts) -> Corrected:
+    calibration = _calibration(row, facts)
+    rate, n = row["rate"], row["n_eff"]
+    if calibration is None or not isinstance(rate, float) or not isinstance(n, float):
+        return Corrected("judge_conditional")
+    own = calibration.arms.get(str(row[ARM_FACTOR]), calibration.overall)
+    return corrected_rate(rate, n, own, conf=facts.conf)
+
+
+def _of_gap(row: Mapping[str, object], arms: _ArmRates, facts: StudyFacts) -> Corrected:
+    calibration = _calibration(row, facts)
+    b, c, n = (row[name] for name in ("b_eff", "c_eff", "n_eff"))
+    if calibration is None or not isinstance(b, float) or not isinstance(c, float) or not isinstance(n, float):
+        return Corrected("judge_conditional")
+    own = _own_errors(row, calibration)
+    if own is None:
+        return corrected_gap(b, c, n, calibration.overall, conf=facts.conf)
+    shared = json.loads(str(row["factors"]))
+    keys = [
+        (str(row["model"]), str(row["judge"]), str(row["metric"]), canonical_json({**shared, ARM_FACTOR: row[arm]}))
+        for arm in ("arm_a", "arm_b")
+    ]
+    if not all(key in arms for key in keys):
+        return Corrected("judge_conditional")
+    found = corrected_gap_by_arm((arms[keys[0]], arms[keys[1]]), b, c, n, calibrations=own, conf=facts.conf)
+    return found._replace(flags=(*found.flags, "judge_differs_by_arm"))
+
+
+def _own_errors(row: Mapping[str, object], calibration: Calibration) -> tuple[Confusion, Confusion] | None:
+    """Both arms' errors where they were counted apart and differ."""
+    found = [calibration.arms.get(str(row[arm])) for arm in ("arm_a", "arm_b")]
+    if found[0] is None or found[1] is None or not differential_error(found[0], found[1]).differs:
+        return None
+    return found[0], found[1]
+
+
+def _calibration(row: Mapping[str, object], facts: StudyFacts) -> Calibration | None:
+    return facts.calibrations.get(str(row["judge"])) if row["metric"] in _ONE_JUDGE else None
+
+
+def _with_columns(frame: pl.DataFrame, found: list[Corrected]) -> pl.DataFrame:
+    flags = [
+        sorted({*given, *each.flags, *(() if each.status == "corrected" else (each.status,))})
+        for given, each in zip(frame.get_column("flags").to_list(), found, strict=True)
+    ]
+    numbers = {"est_judge": "estimate", "lo_judge": "low", "hi_judge": "high"}
+    return frame.with_columns(
+        pl.Series("flags", flags, dtype=pl.List(pl.String)),
+        *(pl.Series(name, [getattr(each, part) for each in found], dtype=pl.Float64) for name, part in numbers.items()),
+    )
