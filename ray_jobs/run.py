@@ -26,7 +26,15 @@ from core.store.workspace import Workspace
 from ray_jobs.cluster import ray_session, remove_scratch
 from ray_jobs.crew import Assignment, Crew, Show, WatchEnd
 from ray_jobs.live_run import LiveDesk
-from ray_jobs.preparation import Prepared, check_engines, check_keys, check_prices, check_requests, reconcile
+from ray_jobs.preparation import (
+    Prepared,
+    check_contexts,
+    check_engines,
+    check_keys,
+    check_prices,
+    check_requests,
+    reconcile,
+)
 from ray_jobs.spending import settled_usd
 
 
@@ -83,6 +91,10 @@ def run_study(
     if options.address is None:
         check_engines(prepared)
     check_prices(prepared)
+    for notice in prepared.left_out:
+        say(notice)
+    for warning in check_contexts(prepared):
+        say(f"warning: {warning}")
     workspace.check()
     if workspace.exists:
         predecessor = end_orphan(workspace.lock_file, may_share=options.address is not None)

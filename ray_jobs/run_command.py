@@ -10,7 +10,7 @@ import click
 
 from core.analyse.analysis import Analysis
 from core.store.workspace import Workspace
-from ray_jobs.preparation import check_contexts, prepare
+from ray_jobs.preparation import prepare
 from ray_jobs.results import Published, analyse_stored, publish
 from ray_jobs.run import RunEnd, RunOptions, run_study
 from tracking.banners import banners
@@ -35,17 +35,14 @@ def run_command(
     """Returns the exit code of the run."""
     held = Workspace(workspace)
     prepared = prepare(study, workspace=held, overrides=overrides, leave_out_unavailable=True)
-    warnings = check_contexts(prepared)
     out = console(to_stderr=as_json)
     options = RunOptions(address, limit, retry_failed, upgrade)
-    with ProgressDisplay(out, is_quiet=quiet) as display:
-        for notice in prepared.left_out:
-            display.say(notice)
-        for warning in warnings:
-            display.say(f"warning: {warning}")
+    with (
+        ProgressDisplay(out, is_quiet=quiet) as display,
         # Ray tells of a process that died on stdout, whatever its log settings: there it would spoil the JSON
-        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-            end = run_study(prepared, workspace=held, options=options, show=display.show, say=display.say)
+        contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext(),
+    ):
+        end = run_study(prepared, workspace=held, options=options, show=display.show, say=display.say)
     analysis = analyse_stored(end.snapshot, workspace=held, spec=prepared.spec)
     if analysis.samples.is_empty():
         _explain_end(end, print_line=lambda text: click.echo(text, err=True))

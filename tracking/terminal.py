@@ -61,14 +61,14 @@ def print_plan(out: Console, rows: Sequence[StageEstimate], *, notes: Sequence[s
         slowest = max(busy, key=lambda model: busy[model])
         out.print(f"bottleneck: {slowest}, about {duration(busy[slowest])} at the assumed speed")
     for note in notes:
-        out.print(note, style="dim", soft_wrap=True)
+        out.print(note, style="dim", soft_wrap=True, markup=False)  # models[NAME] is no markup
 
 
 def print_models(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     """The model catalogue. `rows`: of `CatalogueModel.row`."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("id", "served by", "context", "in", "out", "prefill", "reasons", "status"):
-        table.add_column(name, justify="right" if name in ("context", "in", "out") else "left", no_wrap=name == "id")
+    for name in ("id", "served by", "context", "in/out", "prefill", "reasons", "status"):
+        table.add_column(name, justify="right" if name in ("context", "in/out") else "left", no_wrap=True)
     for row in rows:
         price, can = row["price"], row["capabilities"]
         prefill = {True: "yes", False: "no", None: "-"}[can["prefill"]]
@@ -76,13 +76,16 @@ def print_models(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
             row["id"],
             row["provider"] or row["engine"],
             f"{row['context_length']:,}" if row["context_length"] else "-",
-            f"{price['input']:g}" if price else "-",
-            f"{price['output']:g}" if price else "-",
+            f"{_short(price['input'])}/{_short(price['output'])}" if price else "-",
             prefill,
             can["reasoning"] or "-",
-            row["status"].replace("_", " ") + (f" {row['until']}" if row["until"] else ""),
+            f"{'until' if row['status'] == 'deprecated' else row['status'].replace('_', ' ')} {row['until'] or ''}",
         )
     out.print(table)
+
+
+def _short(usd_per_million: float) -> str:
+    return f"{usd_per_million:.2f}".rstrip("0").rstrip(".")
 
 
 def print_studies(out: Console, rows: Iterable[Sequence[str]]) -> None:

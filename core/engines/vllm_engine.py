@@ -3,6 +3,7 @@
 Hands token ids to the engine, which batches and shares prefixes itself. LoRA adapters ride on the one set of weights.
 """
 
+import itertools
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +38,7 @@ class VllmEngine:
         self._prompts: PromptTokens | None = None
         self._loras: dict[str, Any] = {}
         """Adapter, as entries name it → what vLLM loads it by."""
+        self._serial = itertools.count(1)
         self._version = ""
 
     async def start(self) -> EngineFacts:
@@ -77,7 +79,8 @@ class VllmEngine:
         from vllm.lora.request import LoRARequest
 
         folder = adapter_folder(adapter, entry=entry.name)
-        request = LoRARequest(adapter.source, len(self._loras) + 1, str(folder))
+        # never a number again: one that was refused may be kept under it, and would answer for the next
+        request = LoRARequest(adapter.source, next(self._serial), str(folder))
         try:
             await self._engine.add_lora(request)
         except Exception as error:  # noqa: BLE001 - vLLM's errors are of many kinds and do not all survive pickling

@@ -9,6 +9,7 @@ from core.engines.stand_in.server import StandInOptions, StandInServer
 from core.plan.records import Failure, Reply
 from core.scenario.message import Message
 from core.scenario.reply_protocol import parse_reply
+from core.spec.catalogue import find_model
 from core.spec.model_entry import ModelSpec
 
 SYSTEM = Message("system", "Reason in <SCRATCHPAD_REASONING> first.")
@@ -129,6 +130,19 @@ def test_anthropic_thinks_as_asked_and_its_text_is_asked_for_where_it_is_read(pu
     assert "temperature" in put("anthropic", spec, max_tokens=4000, temperature=0.0).message
     assert "budget_tokens" in put("anthropic", spec, max_tokens=2000).message
     assert "prefill" in put("anthropic", spec, PREFILLED, max_tokens=4000).message
+
+
+@pytest.mark.parametrize("name", ["o1", "o3-mini", "gemini-2.5-flash", "gpt-6.1-sol"])
+@pytest.mark.parametrize("fault", ["empty", "content_filter"])
+def test_an_empty_or_filtered_reply_of_such_a_model_is_blocked(ask, make_behaviour, make_call, name, fault):
+    entry = find_model(name).spec
+    behaviour = make_behaviour(faults={fault: 1.0})
+    reply = ask("openai", behaviour, make_call(temperature=None), spec=find_model(name).entry | {"name": "subject"})
+    parsed = parse_reply(
+        text=reply.text, refusal=reply.refusal, finish_reason=reply.finish_reason, scratchpad_asked=True,
+        empty_is_blocked=entry.empty_reply == "blocked",
+    )  # fmt: skip
+    assert parsed.status == "blocked"
 
 
 def test_azure_is_reached_by_its_address_its_query_and_its_header(make_behaviour, make_order, make_call):

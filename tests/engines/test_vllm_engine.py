@@ -56,6 +56,7 @@ def make_adapter(tmp_path):
 
 @pytest.mark.vllm
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch and vLLM warn of their own parts, here in this process
 def test_adapters_prefills_and_raw_prompts_share_one_engine(make_adapter, make_call):
     from core.engines.vllm_engine import VllmEngine
 

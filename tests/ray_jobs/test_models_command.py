@@ -12,7 +12,7 @@ models:
   - {name: gone, catalogue: claude-3-opus}
   - {name: unknown, catalogue: grok-3}
   - {name: told, catalogue: claude-3-opus, stand_in: planted, reasoning: {scratchpad_source: hidden}}
-  - {name: small, catalogue: gpt-4, sampling: {max_tokens: 4000}}
+  - {name: small, catalogue: gpt-4, sampling: {max_tokens: 8000}}
 requests: {source: "bundled:harmful", limit: 2}
 budget: {unknown_price: allow}
 """
@@ -66,5 +66,5 @@ def test_the_plan_says_which_models_are_gone_unknown_too_small_or_read_otherwise
 
 
 def test_a_context_that_the_study_states_is_checked(plan):
-    code, printed = plan(STUDY.replace("catalogue: grok-3", "catalogue: grok-3, context_length: 5000"))
+    code, printed = plan(STUDY.replace("catalogue: grok-3", "catalogue: grok-3, context_length: 2000"))
     assert (code, "models[unknown]: a prompt of" in printed) == (0, True)
