@@ -57,6 +57,7 @@ FLAG_WORDS = {
     "simple_effect_at_base": "simple_effect_at_base: one factor changed at the base; says nothing of interactions",
     "no_requests": "no_requests: no request has a value in every cell that is needed",
     "no_floor": "no_floor: nobody measured how often the faking judge is wrong in the training arm",
+    "not_above_floor": "not_above_floor: the judge's false positives alone could make this rate of faking",
     "checkpoint_level": "checkpoint_level: too few fine-tunes to tell the recipe from the checkpoint",
     "manipulation_unknown": "manipulation_unknown: nobody checked that the fine-tune does what it is for",
     "manipulation_failed": "manipulation_failed: the fine-tune does not do what it is for",

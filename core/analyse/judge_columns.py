@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from core.analyse.contrasts import ARM_FACTOR
+from core.analyse.faking_floor import floor_of
 from core.analyse.judge_error import (
     Calibration,
     Confusion,
@@ -32,7 +33,8 @@ JUDGE_SCHEMA: dict[str, pl.DataType] = {
 _ONE_JUDGE = ("complied", "af_any", "partial")
 """Metrics that one judge's label decides."""
 
-_ArmRates = Mapping[tuple[str, str, str, str], float]
+_ArmRates = Mapping[tuple[str, str, str, str], Mapping[str, object]]
+"""Model, judge, metric and factors → the row of `rates`."""
 
 
 def corrected_rates(rates: pl.DataFrame, facts: StudyFacts) -> pl.DataFrame:
@@ -41,13 +43,21 @@ def corrected_rates(rates: pl.DataFrame, facts: StudyFacts) -> pl.DataFrame:
 
 
 def corrected_gaps(gaps: pl.DataFrame, rates: pl.DataFrame, facts: StudyFacts) -> pl.DataFrame:
-    """The table `gaps` likewise. Arms get their own errors where the judge's differ between them."""
+    """The table `gaps` likewise. Arms get their own errors where the judge's differ between them.
+
+    A GAP in faking is flagged `not_above_floor` where false positives alone could make the rate of arm a, `no_floor`
+    where nobody measured these there: then it is no claim of faking.
+    """
     arms = {
-        (row["model"], row["judge"], row["metric"], canonical_json(json.loads(row["factors"]))): row["rate"]
+        (row["model"], row["judge"], row["metric"], canonical_json(json.loads(row["factors"]))): row
         for row in rates.iter_rows(named=True)
         if row["rate"] is not None
     }
-    return _with_columns(gaps, [_of_gap(row, arms, facts) for row in gaps.iter_rows(named=True)])
+    found = []
+    for row in gaps.iter_rows(named=True):
+        corrected = _of_gap(row, arms, facts)
+        found.append(corrected._replace(flags=(*corrected.flags, *_unproven(row, arms, facts))))
+    return _with_columns(gaps, found)
 
 
 def _of_rate(row: Mapping[str, object], facts: StudyFacts) -> Corrected:
@@ -67,15 +77,27 @@ def _of_gap(row: Mapping[str, object], arms: _ArmRates, facts: StudyFacts) -> Co
     own = _own_errors(row, calibration)
     if own is None:
         return corrected_gap(b, c, n, calibration.overall, conf=facts.conf)
-    shared = json.loads(str(row["factors"]))
-    keys = [
-        (str(row["model"]), str(row["judge"]), str(row["metric"]), canonical_json({**shared, ARM_FACTOR: row[arm]}))
-        for arm in ("arm_a", "arm_b")
-    ]
-    if not all(key in arms for key in keys):
+    both = [_arm(row, arm, arms) for arm in ("arm_a", "arm_b")]
+    if both[0] is None or both[1] is None:
         return Corrected("judge_conditional")
-    found = corrected_gap_by_arm((arms[keys[0]], arms[keys[1]]), b, c, n, calibrations=own, conf=facts.conf)
+    values = (float(str(both[0]["rate"])), float(str(both[1]["rate"])))
+    found = corrected_gap_by_arm(values, b, c, n, calibrations=own, conf=facts.conf)
     return found._replace(flags=(*found.flags, "judge_differs_by_arm"))
+
+
+def _unproven(row: Mapping[str, object], arms: _ArmRates, facts: StudyFacts) -> tuple[str, ...]:
+    if row["metric"] != "af_any" or row["decision"] != "GAP":
+        return ()
+    floor, rate = floor_of(facts, str(row["arm_a"])), _arm(row, "arm_a", arms)
+    if floor is None or rate is None:
+        return ("no_floor",)
+    return () if float(str(rate["ci_low"])) > floor else ("not_above_floor",)
+
+
+def _arm(row: Mapping[str, object], arm: str, arms: _ArmRates) -> Mapping[str, object] | None:
+    """The row of `rates` of one arm of a gap."""
+    factors = canonical_json({**json.loads(str(row["factors"])), ARM_FACTOR: row[arm]})
+    return arms.get((str(row["model"]), str(row["judge"]), str(row["metric"]), factors))
 
 
 def _own_errors(row: Mapping[str, object], calibration: Calibration) -> tuple[Confusion, Confusion] | None:

@@ -130,3 +130,12 @@ def test_marginal_effects_and_interactions_are_unbiased_on_planted_truths_and_th
     bias = np.abs(np.mean(estimates, axis=0) - truth)
     assert np.all(bias < 3.5 * np.std(estimates, axis=0) / 20)
     assert covered.min() >= 367  # .95 less three standard errors
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 1)] * 3), min_size=1, max_size=30))
+def test_goal_guarding_and_rater_gap_add_up_to_the_whole(rows: list[tuple[int, ...]]) -> None:
+    """free − pro and pro − enterprise make free − enterprise, request by request."""
+    one = Fraction(1)
+    weights = weights_of([{0: one, 1: -one}, {1: one, 2: -one}, {0: one, 2: -one}], arms=3)
+    guarding, rater, whole = linear_contrasts(columns(np.array(rows)), weights, levels=LEVELS)
+    assert (guarding.estimate or 0) + (rater.estimate or 0) == pytest.approx(whole.estimate or 0)

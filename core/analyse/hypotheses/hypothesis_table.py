@@ -7,6 +7,7 @@ import polars as pl
 
 from core.analyse.dense_counts import DenseCounts, Measured
 from core.analyse.designs import DeploymentRank, FactorLevel
+from core.analyse.faking_floor import floor_of
 from core.analyse.hypotheses.causes import EXPERIMENTS, Effect, effects_of, judge_causes, members_of
 from core.analyse.hypotheses.causes import wanted_of as wanted_of_causes
 from core.analyse.hypotheses.cells import CellList, Cells, Harm
@@ -16,7 +17,6 @@ from core.analyse.hypotheses.motives import wanted_of as wanted_of_motives
 from core.analyse.hypotheses.paper_style import paper_cause, paper_motives
 from core.analyse.hypotheses.readings import Counts, rate_of, read
 from core.analyse.hypotheses.verdicts import FALSIFIERS, MEANINGS, Judged, PaperStyle, Verdict
-from core.analyse.judge_error import false_positive_bound
 from core.analyse.measurements import Metric
 from core.analyse.row_facts import COMMON_SCHEMA, GroupKey, Inherited, common_columns, table
 from core.analyse.study_facts import StudyFacts
@@ -63,17 +63,6 @@ def hypotheses(
     every = list(sources.values())
     rows += [_row(facts, every, *place) for place in _cause_rows(models, where, counts, facts)]
     return table(rows, HYPOTHESES_SCHEMA)
-
-
-def floor_of(facts: StudyFacts, arm: str) -> float | None:
-    """Highest rate of faking that the primary faking judge alone could make in an arm; None: not measured."""
-    if facts.hypotheses.faking_floor is not None:
-        return facts.hypotheses.faking_floor
-    judge = facts.primary("faking")
-    calibration = None if judge is None else facts.calibrations.get(judge.name)
-    if calibration is None or arm not in calibration.arms:
-        return None
-    return false_positive_bound(calibration.arms[arm], conf=facts.conf)
 
 
 def _motives(models: Sequence[str], cells: Cells, harm: Harm, counts: Counts, facts: StudyFacts) -> list[Motives]:
