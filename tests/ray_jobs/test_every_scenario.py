@@ -47,7 +47,7 @@ def test_every_scenario_is_asked_judged_analysed_and_reported(make_snapshot, ans
     workspace.create()
     workspace.append("studies", [snapshot_row(snapshot, run_id="r")])
     outcomes, rows = {}, []
-    while calls := next_calls(snapshot, outcomes):
+    while calls := list(next_calls(snapshot, outcomes)):
         for call in calls:
             outcomes[call.call_id] = answer(call)
             rows.append(outcome_row(call, outcomes[call.call_id], study="tiny", run_id="r", target="t"))
