@@ -83,7 +83,7 @@ def test_a_study_with_a_mistake_is_refused_with_file_and_key(
         ({"models": [{**API, "engine": "vllm", "model": "./nowhere"}]}, ["models[].model", "'./nowhere'", "folder"]),
         ({"requests": {"source": "bundled:rude"}}, ["requests.source", "'bundled:rude'", "bundled:harmful"]),
         ({"requests": {"source": "none.csv"}}, ["requests.source", "'none.csv'", "correct the path"]),
-        ({"requests": {"source": "hf:org/set"}}, ["requests.source", "not available", "local"]),
+        ({"requests": {"source": "hf:org/set"}}, ["requests.source", "'hf:org/set'", "not at hand", "give limit"]),
     ],
 )  # fmt: skip
 def test_what_a_study_names_must_be_there(
