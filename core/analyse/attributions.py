@@ -12,7 +12,7 @@ import polars as pl
 
 from core.analyse.attribution_rows import ATTRIBUTIONS_SCHEMA, Found, Place, found_row
 from core.analyse.dense_counts import Columns, DenseCounts, Measured
-from core.analyse.designs import DEPLOYMENT, SCOPE, DeploymentRank, Design, FactorLevel, find_designs
+from core.analyse.designs import DEPLOYMENT, SCOPE, DeploymentRank, Design, Factor, FactorLevel, find_designs
 from core.analyse.effects import Effect, effects, level_means
 from core.analyse.level_responses import level_rows, share_rows
 from core.analyse.linear_contrasts import Levels, linear_contrasts, weights_of
@@ -113,11 +113,12 @@ def _by_level(
     for at, factor in enumerate(arms.design.factors):
         if len(factor.levels) < 3 or (factor.name not in orders and factor.name != "wording"):
             continue
-        _, means = level_means(arms.design, at)
         ordered = factor.name in orders
+        levels, means = level_means(arms.design, at, order=orders.get(factor.name, ()))
+        in_order = Factor(factor.name, tuple(levels))
         for on in (ARMS if ordered else ("gap",)) if means else ():
             weights = weights_of([arm_weights(mean, on) for mean in means], arms=len(arms.cells))
-            yield from level_rows(place, factor, on, columns, weights, facts, is_ordered=ordered)
+            yield from level_rows(place, in_order, on, columns, weights, facts, is_ordered=ordered)
 
 
 def arm_weights(weights: Mapping[int, Fraction], on: str) -> dict[int, Fraction]:

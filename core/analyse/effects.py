@@ -52,12 +52,17 @@ def effects(design: Design, *, orders: Mapping[str, Sequence[str]], one_factor: 
         found += _shapley(design)
     for place, factor in enumerate(design.factors):
         if factor.name in orders and design.kind != "fraction":
-            found += _dose(design, place)
+            found += _dose(design, place, orders[factor.name])
     return found
 
 
-def level_means(design: Design, place: int) -> tuple[list[FactorLevel], list[SettingWeights]]:
-    """Per level of a factor the mean over the other factors' settings that have every level of it; empty if none."""
+def level_means(
+    design: Design, place: int, *, order: Sequence[str] = ()
+) -> tuple[list[FactorLevel], list[SettingWeights]]:
+    """Per level of a factor the mean over the other factors' settings that have every level of it; empty if none.
+
+    Levels in their `order`, if there is one: the base need not be the lowest.
+    """
     factor = design.factors[place]
     rests: dict[tuple[FactorLevel, ...], dict[FactorLevel, int]] = {}
     for at, setting in enumerate(design.settings):
@@ -67,7 +72,9 @@ def level_means(design: Design, place: int) -> tuple[list[FactorLevel], list[Set
     if not whole:
         return [], []
     share = Fraction(1, len(whole))
-    return list(factor.levels), [{group[level]: share for group in whole} for level in factor.levels]
+    rank = {level: at for at, level in enumerate(order)}
+    levels = sorted(factor.levels, key=lambda level: rank.get(str(level), len(rank)))
+    return levels, [{group[level]: share for group in whole} for level in levels]
 
 
 def _marginal(design: Design) -> Iterator[Effect]:
@@ -190,12 +197,12 @@ def _shapley(design: Design) -> Iterator[Effect]:
     yield Effect(":".join(names), ":".join(levels), ":".join(bases), "total_change", everything)
 
 
-def _dose(design: Design, place: int) -> Iterator[Effect]:
+def _dose(design: Design, place: int, order: Sequence[str]) -> Iterator[Effect]:
     """The fitted change from the lowest level of an ordered factor to the highest, levels equally spaced.
 
     Of three levels it is highest − lowest: weights (−1, 0, 1).
     """
-    levels, means = level_means(design, place)
+    levels, means = level_means(design, place, order=order)
     if len(levels) < 3:
         return
     centre = Fraction(len(levels) - 1, 2)

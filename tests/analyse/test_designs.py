@@ -145,6 +145,19 @@ def test_a_dose_of_three_levels_is_the_highest_less_the_lowest() -> None:
     assert (dose.base, dose.level) == ("hackers", "bioweapon")
 
 
+def test_a_base_in_the_middle_of_an_order_leaves_the_dose_in_order() -> None:
+    cells = [
+        json.dumps({"scenario": "predeploy_v1", "deployment": name, "condition": arm})
+        for name in ("criminal", "hackers", "bioweapon") for arm in ("training", "rating")
+    ]  # fmt: skip
+    (design,) = find_designs([(c, c) for c in cells], bases={"deployment": "criminal"}, orders=ORDERS)
+    assert design.factors[0].levels == ("criminal", "hackers", "bioweapon")
+    found = effects(design, orders=ORDERS)
+    (dose,) = by_estimand(found, "dose_slope").values()
+    assert (dose.base, dose.level, dose.weights) == ("hackers", "bioweapon", {1: -1, 2: 1})
+    assert {each.base for each in found if each.estimand == "average_marginal_effect"} == {"criminal"}
+
+
 def test_malicious_deployments_are_also_scope_times_risk() -> None:
     ranks = {
         "nobody": Rank(0, 0), "hackers": Rank(5, 1), "bioweapon": Rank(8, 1),
