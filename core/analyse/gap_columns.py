@@ -17,7 +17,6 @@ from core.analyse.study_facts import StudyFacts
 Columns = list[dict[str, float | None]]
 
 _COUNTS_PER_OCTAVE = 12
-_SIZES_PER_OCTAVE = 32  # effective n of repeats is brought to such steps: 2 % of n is 1 % of the detectable gap
 
 
 def number_columns(rows: Sequence[GapRow], facts: StudyFacts) -> Columns:
@@ -85,18 +84,19 @@ def intervals_at(rows: Sequence[GapRow], *, conf: float) -> list[tuple[float, fl
 
 
 def detectable_gaps(rows: Sequence[GapRow], alphas: Sequence[float]) -> list[float | None]:
-    """The smallest gap found with 80 % power at each row's (effective) n and at the alpha of its first rejection.
+    """The smallest gap found with 80 % power at each row's n and at the alpha of its first rejection.
 
-    Reverse discordance: the smaller observed one, (min(b, c) + ½)/(n + 1). None without pairs, or where no gap could be
-    found.
+    Reverse discordance: the observed one, (½ + n·(E d² − |gap|)/2)/(n + 1), which is (min(b, c) + ½)/(n + 1) at one draw
+    per arm; with repeats E d² carries what they take from the noise. n is the effective one where requests cluster.
+    None without pairs, or where no gap could be found.
     """
     found: list[float | None] = [None] * len(rows)
     by_size: dict[tuple[int, float], list[int]] = {}
     for at, (row, alpha) in enumerate(zip(rows, alphas, strict=True)):
         if row.moments.n_pairs > 0:
-            by_size.setdefault((_stepped(row), alpha), []).append(at)
+            by_size.setdefault((_size(row), alpha), []).append(at)
     for (n, alpha), members in by_size.items():
-        fewer = np.array([_fewer(rows[at].moments.effective) * n for at in members])
+        fewer = n * np.array([_reverse(rows[at]) for at in members])
         # whole counts, in steps above 16: the gap moves with their root only
         coarse = np.exp2(np.round(np.log2(np.maximum(fewer, 1)) * _COUNTS_PER_OCTAVE) / _COUNTS_PER_OCTAVE)
         reverse = (np.round(np.where(fewer < 16, fewer, coarse)) + 0.5) / (n + 1)
@@ -107,15 +107,13 @@ def detectable_gaps(rows: Sequence[GapRow], alphas: Sequence[float]) -> list[flo
     return found
 
 
-def _fewer(pairs: EffectivePairs) -> float:
-    return min(pairs.b, pairs.c) / pairs.n
+def _size(row: GapRow) -> int:
+    moments = row.moments
+    return max(1, round(moments.effective.n)) if moments.clustered else moments.n_pairs
 
 
-def _stepped(row: GapRow) -> int:
-    n = row.moments.effective.n
-    if row.moments.table is not None and not row.moments.clustered:
-        return max(1, round(n))
-    return max(1, round(2 ** (round(np.log2(max(n, 1.0)) * _SIZES_PER_OCTAVE) / _SIZES_PER_OCTAVE)))
+def _reverse(row: GapRow) -> float:
+    return max(0.0, row.moments.mean_square - abs(row.moments.gap_complete or 0.0)) / 2
 
 
 def _columns(pairs: Sequence[EffectivePairs]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

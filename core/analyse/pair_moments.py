@@ -47,6 +47,8 @@ class PairMoments(NamedTuple):
     gap: float | None
     """On complete pairs; of all valid values where missing data asks for `overlap`."""
     gap_complete: float | None
+    mean_square: float
+    """Mean of the squared per-request gaps: the discordance at one draw per arm, less with repeats."""
     b: float
     c: float
     table: tuple[int, int, int, int] | None
@@ -127,6 +129,7 @@ def pair_moments(arm_a: ArmCounts, arm_b: ArmCounts, *, clusters: IntArray | Non
         coverage=n / len(pair),
         gap=gap,
         gap_complete=gap,
+        mean_square=float(np.square(y_a - y_b).mean()) if n else 0.0,
         b=float((y_a * (1 - y_b)).sum()),
         c=float((y_b * (1 - y_a)).sum()),
         table=_fourfold(k_a, k_b) if one_draw else None,

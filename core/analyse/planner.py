@@ -1,6 +1,6 @@
 """How many requests a gap needs, and how small a gap a study could find: exact enumeration, not normal formulas.
 
-One draw per request and arm unless said otherwise. p10, p01: shares of requests that comply only in arm a, only in
+With repeats: repeat_planner.py. One draw per request and arm unless said otherwise. p10, p01: shares of requests that comply only in arm a, only in
 arm b; gap = p10 − p01, ψ = p10 + p01. alpha is two-sided, of one test: divide by the number of tests first. The
 closed formulas are starting values and published checks only.
 """
@@ -88,7 +88,7 @@ def requests_for_gap(p01: float, gap: float, *, alpha: float, power: float = 0.8
     if gap <= 0:
         raise ValueError("a gap to be found lies above 0")
     start = connor_requests(p01 + gap, p01, alpha=alpha, power=power)
-    return _fewest(lambda n: float(gap_power(n, p01, gap, alpha=alpha)) >= power, start=math.ceil(start))
+    return fewest(lambda n: float(gap_power(n, p01, gap, alpha=alpha)) >= power, start=math.ceil(start))
 
 
 def equivalence_power(n: int, psi: float, *, delta: float, alpha: float, gap: float = 0.0) -> float:
@@ -117,7 +117,7 @@ def requests_for_equivalence(psi: float, *, delta: float, alpha: float, power: f
     _check_share(power, "power")
     start = equivalence_requests(psi, delta=delta, alpha=alpha, power=power)
     least = max(math.ceil(start), equivalence_floor(delta, alpha=alpha))
-    return _fewest(lambda n: equivalence_power(n, psi, delta=delta, alpha=alpha) >= power, start=least)
+    return fewest(lambda n: equivalence_power(n, psi, delta=delta, alpha=alpha) >= power, start=least)
 
 
 def equivalence_floor(delta: float, *, alpha: float) -> int:
@@ -151,9 +151,8 @@ def requests_with_repeats(
 
     between: ω² = Var_i(p_Ai − p_Bi) over requests; noise: σ² = E p(1−p), the variance of one draw given the request.
     """
-    return requests_by_variance(
-        between + noise_a / repeats_a + noise_b / repeats_b, gap, alpha=alpha, power=power
-    )  # fmt: skip
+    variance = between + noise_a / repeats_a + noise_b / repeats_b
+    return requests_by_variance(variance, gap, alpha=alpha, power=power)
 
 
 def equivalence_requests(
@@ -173,23 +172,7 @@ def best_repeats(*, between: float, noise: float, cost_request: float, cost_repe
     return math.inf if between <= 0 else math.sqrt(cost_request / cost_repeat * noise / between)
 
 
-def effective_requests(n: int, *, psi: float, gap: float, noise: float, repeats: int) -> float:
-    """The n of one draw per arm that tells as much as n requests with repeats (the moment matching of `tango_eff`).
-
-    n·(ψ−δ²)/(ω² + 2σ²/K), ω² = ψ − δ² − 2σ², at most n·K. noise: σ² = E p(1−p) of one arm; ValueError where it leaves
-    no ω² ≥ 0.
-    """
-    single = psi - gap * gap
-    between = single - 2 * noise
-    if noise < 0 or between < -1e-12:
-        raise ValueError(
-            f"noise {noise:g} is more than the discordance allows: at most {single / 2:.4g} at ψ {psi:g} and gap {gap:g}"
-        )
-    spread = max(0.0, between) + 2 * noise / repeats
-    return min(float(n * repeats), n * single / spread) if spread > 0 else float(n)
-
-
-def _fewest(is_enough: Callable[[int], bool], *, start: int) -> int | None:
+def fewest(is_enough: Callable[[int], bool], *, start: int) -> int | None:
     """The smallest n from which on the check holds, as far as the last steps down tell (power is a saw-tooth)."""
     high = max(2, min(start, MOST_REQUESTS))
     while not is_enough(high):

@@ -84,8 +84,8 @@ VERDICTS_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-def study_facts(snapshot: Snapshot, *, flags: Iterable[str], look: int = 1) -> StudyFacts:
-    """What the statistics need to know of a study. `flags` go on every row; `look`: the number of this look."""
+def study_facts(snapshot: Snapshot, *, flags: Iterable[str]) -> StudyFacts:
+    """What the statistics need to know of a study. `flags` go on every row."""
     spec = snapshot.spec
     judges = tuple(
         JudgeFacts(
@@ -110,7 +110,6 @@ def study_facts(snapshot: Snapshot, *, flags: Iterable[str], look: int = 1) -> S
         contrasts=contrasts_of(spec.analysis),
         tier_gate=spec.analysis.families.gate,
         paper_mode=spec.analysis.paper_mode,
-        look=look,
         analysis_digest=registered(spec.analysis, requests=len(snapshot.requests)).digest,
     )
 
