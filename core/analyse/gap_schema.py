@@ -59,6 +59,8 @@ _BESIDE: dict[str, pl.DataType] = {
     "sim_boot_high": pl.Float64(),
     "fcr_low": pl.Float64(),  # families under Benjamini–Hochberg, selected rows only: at level 1 − R·alpha/m
     "fcr_high": pl.Float64(),
+    "cell_a": pl.String(),  # the cells of both arms, as in rates
+    "cell_b": pl.String(),
     "look": pl.Int64(),  # the how-manieth different state of the data this is
     "e_value": pl.Float64(),  # one draw per arm and no clusters only
     "e_p_adjusted": pl.Float64(),  # 1/e, adjusted like p_adjusted

@@ -124,6 +124,8 @@ def _record(
         **apart,
         "cell_id": row.pair.shared_id,
         "factors": row.pair.shared_factors,
+        "cell_a": row.pair.cell_a,
+        "cell_b": row.pair.cell_b,
         "model": row.model,
         "judge": judge.name,
         "judge_version": judge.version,
