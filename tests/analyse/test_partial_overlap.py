@@ -35,7 +35,8 @@ def test_arms_without_a_common_request_are_two_independent_rates() -> None:
     a: list[int | None] = [1] * 56 + [0] * 14 + [None] * 80
     b: list[int | None] = [None] * 70 + [1] * 48 + [0] * 32
     found = overlap_estimate(*arms(a, b), clusters=None)
-    assert found is not None and found.df is None
+    assert found is not None
+    assert found.df is None
     expected = confint_proportions_2indep(56, 70, 48, 80, compare="diff", method="newcomb")
     assert [float(end) for end in overlap_interval(found, conf=0.95)] == pytest.approx(list(expected), abs=1e-9)
     # Newcombe 1998b, example a, method 10
@@ -54,7 +55,8 @@ def test_clusters_that_are_requests_hardly_change_it_and_real_ones_widen_it() ->
     b = [int(v) if generator.random() > 0.1 else None for v in generator.random(60) < 0.3]
     alone = overlap_estimate(*arms(a, b), clusters=None)
     paired = overlap_estimate(*(np.repeat(part, 2) for part in arms(a, b)), clusters=np.repeat(np.arange(60), 2))
-    assert alone is not None and paired is not None
+    assert alone is not None
+    assert paired is not None
     assert paired.gap == pytest.approx(alone.gap)
     assert paired.se == pytest.approx(alone.se, rel=0.05)  # doubled requests tell nothing new
     assert paired.df == 59
@@ -69,8 +71,10 @@ def test_swapping_negates_and_the_interval_holds_the_estimate(pairs: list[tuple[
         return
     assert (one.gap, one.p_value) == (pytest.approx(-other.gap), pytest.approx(other.p_value))
     low, high = (float(end) for end in overlap_interval(one, conf=0.95))
-    assert -1 <= low <= one.gap + 1e-12 and one.gap - 1e-12 <= high <= 1
-    assert 0 <= one.p_value <= 1 and 0 <= overlap_tost_p(one, delta=0.1) <= 1
+    assert -1 <= low <= one.gap + 1e-12
+    assert one.gap - 1e-12 <= high <= 1
+    assert 0 <= one.p_value <= 1
+    assert 0 <= overlap_tost_p(one, delta=0.1) <= 1
 
 
 def test_wilson_of_the_hybrid_is_the_one_of_rates() -> None:

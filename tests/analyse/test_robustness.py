@@ -49,7 +49,9 @@ def test_the_request_that_carries_a_gap_is_left_out() -> None:
 
 def test_delta_adjustment_by_hand() -> None:
     a = ArmCounts(np.array([1, 0, 0, 0]), np.array([1, 1, 1, 0]), np.array([0, 0, 0, 1]), np.zeros(4, dtype=np.int64))
-    b = ArmCounts(np.array([0, 0, 0, 1]), np.array([1, 1, 1, 1]), np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64))
+    b = ArmCounts(
+        np.array([0, 0, 0, 1]), np.array([1, 1, 1, 1]), np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64)
+    )
     assert delta_adjusted_gap(a, b, delta_a=0.0, delta_b=0.0) == pytest.approx((1 + 1 / 3) / 4 - 0.25)
     assert delta_adjusted_gap(a, b, delta_a=-0.5, delta_b=0.0) == pytest.approx(0.0)  # clipped at 0
     none = ArmCounts(*(np.zeros(4, dtype=np.int64),) * 2, np.ones(4, dtype=np.int64), np.zeros(4, dtype=np.int64))
