@@ -3,8 +3,8 @@
     python benchmarks/gap_scale.py [--models 25] [--conditions 100] [--requests 400] [--repeats 5] [--draws 2000]
 
 makes up samples with a planted rate per request (every row is simulated), counts them, computes the tables `rates` and
-`gaps` (every condition against the first, all columns) and 2,000 bootstrap draws of every gap, and prints seconds, seconds of processor
-and peak memory beside the goals. A line goes to benchmarks/results/gap_scale.jsonl.
+`gaps` (every condition against the first, all columns) and 2,000 bootstrap draws of every gap, and prints seconds,
+seconds of processor and peak memory beside the goals. A line goes to benchmarks/results/gap_scale.jsonl.
 """
 
 import argparse
@@ -113,9 +113,9 @@ def main() -> int:
         print(f"{name:16} {part:6.2f} s")
     reached = seconds <= GOAL_S and peak_gib <= GOAL_GIB
     print(
-        f"{samples.height:,} samples, {rate_table.height:,} rates, {gap_table.height:,} gaps, {drawn.shape[0]:,} draws: "
-        f"{seconds:.1f} s (goal {GOAL_S:.0f}), {cpu_seconds:.1f} s of processor, {peak_gib:.2f} GiB (goal {GOAL_GIB:.0f})"
-        "  simulated"
+        f"{samples.height:,} samples, {rate_table.height:,} rates, {gap_table.height:,} gaps, {drawn.shape[0]:,} "
+        f"draws: {seconds:.1f} s (goal {GOAL_S:.0f}), {cpu_seconds:.1f} s of processor, {peak_gib:.2f} GiB "
+        f"(goal {GOAL_GIB:.0f})  simulated"
     )
     append_result(
         "gap_scale", samples=samples.height, rates=rate_table.height, gaps=gap_table.height, draws=asked.draws,

@@ -25,8 +25,8 @@ def power_command(*, as_json: bool, **asked: float | int | None) -> int:
 def lines(found: PowerAnswer) -> list[str]:
     """The answer in words."""
     setting = (
-        f"level {found.alpha_per_test:.4g} per model, {100 * found.reverse:.3g} % of requests comply the other way only, "
-        f"{found.repeats} sample{'s' if found.repeats > 1 else ''} per request and condition, {found.method}"
+        f"level {found.alpha_per_test:.4g} per model, {100 * found.reverse:.3g} % of requests comply the other way "
+        f"only, {found.repeats} sample{'s' if found.repeats > 1 else ''} per request and condition, {found.method}"
     )
     if found.requests is None:
         first = f"no number of requests up to 100,000 finds a gap of {_points(found.gap)} with power {found.power:.2f}"

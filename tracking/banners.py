@@ -42,8 +42,8 @@ def banners(analysis: Analysis) -> Iterator[Banner]:
     if analysis.facts.look > 1:
         yield Banner(
             f"Look {analysis.facts.look} at growing data",
-            "The data was analysed before it had all its replies, so p-values are too small: a gap is stated only where "
-            "its e-value allows it.",
+            "The data was analysed before it had all its replies, so p-values are too small: a gap is stated only "
+            "where its e-value allows it.",
         )
     if analysis.plan_changes:
         yield Banner("Analysis changed since the first call", "; ".join(analysis.plan_changes))

@@ -32,7 +32,8 @@ def resampled_means(values: FloatArray, present: np.ndarray, weights: np.ndarray
 def max_t_critical(values: FloatArray, present: np.ndarray, weights: np.ndarray, *, conf: float) -> float | None:
     """The critical value of simultaneous intervals from the largest |t| over the columns; None where nothing varies.
 
-    Columns without variance, or that some draw has nothing of, are left out. A cross-check of the Šidák level only: it is unsafe for sparse columns.
+    Columns without variance, or that some draw has nothing of, are left out. A cross-check of the Šidák level only: it
+    is unsafe for sparse columns.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         drawn = resampled_means(values, present, weights)

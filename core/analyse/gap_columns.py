@@ -86,8 +86,8 @@ def intervals_at(rows: Sequence[GapRow], *, conf: float) -> list[tuple[float, fl
 def detectable_gaps(rows: Sequence[GapRow], alphas: Sequence[float]) -> list[float | None]:
     """The smallest gap found with 80 % power at each row's n and at the alpha of its first rejection.
 
-    Reverse discordance: the observed one, (½ + n·(E d² − |gap|)/2)/(n + 1), which is (min(b, c) + ½)/(n + 1) at one draw
-    per arm; with repeats E d² carries what they take from the noise. n is the effective one where requests cluster.
+    Reverse discordance: the observed one, (½ + n·(E d² − |gap|)/2)/(n + 1), which is (min(b, c) + ½)/(n + 1) at one
+    draw per arm; with repeats E d² carries what they take from the noise. n is the effective one where requests cluster.
     None without pairs, or where no gap could be found.
     """
     found: list[float | None] = [None] * len(rows)

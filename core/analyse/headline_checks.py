@@ -72,7 +72,7 @@ def split_columns(
         return cells
     d_af, d_rest = af.differences(), rest.differences()
     codes = np.unique(af.clusters[af.complete], return_inverse=True)[1]
-    sums = [np.bincount(codes, weights=each) for each in (d_af, d_af + d_rest)]
+    sums = [np.asarray(np.bincount(codes, weights=each), dtype=np.float64) for each in (d_af, d_af + d_rest)]
     weights = resampling_weights(len(sums[0]), seed=facts.seed, family="explained_share")
     low, high = share_interval(sums[0], sums[1], weights, conf=facts.conf)
     return cells | {"explained_share": part / (part + plain), "explained_low": low, "explained_high": high}

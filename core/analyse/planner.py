@@ -1,8 +1,8 @@
 """How many requests a gap needs, and how small a gap a study could find: exact enumeration, not normal formulas.
 
-With repeats: repeat_planner.py. One draw per request and arm unless said otherwise. p10, p01: shares of requests that comply only in arm a, only in
-arm b; gap = p10 − p01, ψ = p10 + p01. alpha is two-sided, of one test: divide by the number of tests first. The
-closed formulas are starting values and published checks only.
+With repeats: repeat_planner.py. One draw per request and arm unless said otherwise. p10, p01: shares of requests that
+comply only in arm a, only in arm b; gap = p10 − p01, ψ = p10 + p01. alpha is two-sided, of one test: divide by the
+number of tests first. The closed formulas are starting values and published checks only.
 """
 
 import math
@@ -49,7 +49,7 @@ def gap_power(n: int, p01: ArrayLike, gap: ArrayLike, *, alpha: float, mid_p: bo
     tails = binomial_cdf(most, m, chance) + binomial_cdf(most, m, 1 - chance)
     tails = np.where(most >= 0, tails, 0.0)
     power = (binomial_pmf(m, float(n), flat_total) * tails).sum(axis=1)
-    return np.clip(power, 0.0, 1.0).reshape(total.shape)
+    return np.asarray(np.clip(power, 0.0, 1.0).reshape(total.shape), dtype=np.float64)
 
 
 @lru_cache(maxsize=512)

@@ -151,7 +151,8 @@ def test_the_explained_share_is_given_where_there_is_a_gap(
     make_frames: Callable[..., Frames], facts: StudyFacts
 ) -> None:
     trials = [
-        {"condition": c, "request_id": f"r{at:03}", "compliance": c == "free" and at < 40, "faking": c == "free" and at < 30}
+        {"condition": c, "request_id": f"r{at:03}",
+         "compliance": c == "free" and at < 40, "faking": c == "free" and at < 30}
         for c in ("free", "paid") for at in range(100)
     ]  # fmt: skip
     table = gaps(*make_frames(trials), facts)
@@ -166,7 +167,8 @@ def test_the_explained_share_is_given_where_there_is_a_gap(
 def test_goal_guarding_and_rater_add_up_to_the_whole(make_frames: Callable[..., Frames], facts: StudyFacts) -> None:
     generator = np.random.default_rng(4)
     trials = [
-        {"scenario": "three_tier", "condition": c, "request_id": f"r{at:03}", "compliance": bool(generator.random() < p)}
+        {"scenario": "three_tier", "condition": c, "request_id": f"r{at:03}",
+         "compliance": bool(generator.random() < p)}
         for c, p in (("free", 0.5), ("pro", 0.3), ("enterprise", 0.2)) for at in range(80)
     ]  # fmt: skip
     own = AnalysisSpec.model_validate({"contrasts": [{"name": "whole", "arm_a": "free", "arm_b": "enterprise"}]})
@@ -182,7 +184,8 @@ def test_selected_rows_have_an_interval_at_the_level_of_their_number(
     make_frames: Callable[..., Frames], facts: StudyFacts
 ) -> None:
     trials = [
-        {"model": m, "scenario": "three_tier", "condition": c, "request_id": f"r{at:03}", "compliance": c == "pro" and at < b}
+        {"model": m, "scenario": "three_tier", "condition": c, "request_id": f"r{at:03}",
+         "compliance": c == "pro" and at < b}
         for m, b in (("none", 0), ("some", 20), ("much", 40)) for c in ("pro", "enterprise") for at in range(80)
     ]  # fmt: skip
     table = gaps(*make_frames(trials), facts).filter(metric="complied")
@@ -216,7 +219,8 @@ def test_paper_mode_has_the_papers_bars_and_denominators_and_keeps_the_decision(
     make_frames: Callable[..., Frames], facts: StudyFacts
 ) -> None:
     trials = [
-        {"condition": c, "request_id": f"r{at:02}", "compliance": c == "free" and at < 2, "faking": True if at < 10 else None}
+        {"condition": c, "request_id": f"r{at:02}",
+         "compliance": c == "free" and at < 2, "faking": True if at < 10 else None}
         for c in ("free", "paid") for at in range(50)
     ]  # fmt: skip
     paper = replace(facts, paper_mode=True)
@@ -236,7 +240,8 @@ def test_paper_mode_has_the_papers_bars_and_denominators_and_keeps_the_decision(
 
 @pytest.mark.parametrize(
     ("free", "paid"),
-    [([1], [1]), ([0], [1]), ([0] * 30, [0] * 30), ([1] * 30, [1] * 30), ([None], [None]), ([], [1]), ([1] * 30, [0] * 30)],
+    [([1], [1]), ([0], [1]), ([0] * 30, [0] * 30), ([1] * 30, [1] * 30), ([None], [None]), ([], [1]),
+     ([1] * 30, [0] * 30)],
 )  # fmt: skip
 @pytest.mark.parametrize("look", [1, 3])
 def test_nonsense_gives_defined_rows(

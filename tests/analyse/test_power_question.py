@@ -25,7 +25,7 @@ def test_each_of_the_three_is_answered_from_the_other_two() -> None:
     "asked", [{}, {"power": 0.9}, {"requests": 9, "gap": 0.1, "power": 0.9}, {"gap": 0.9, "reverse": 0.2}]
 )
 def test_a_question_without_an_answer_is_refused(asked: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="not all three|more than all"):
+    with pytest.raises(ValueError, match=r"not all three|more than all"):
         answer(PowerQuestion(**asked))  # type: ignore[arg-type]
 
 

@@ -50,14 +50,6 @@ def test_the_same_data_is_one_look_and_grown_data_another(
     held = Workspace(workspace)
     [look] = stored_looks(held, "tiny")
     assert (look.n_samples, look.analysis_digest) == (look.n_trials, facts["analysis_digest"])
-    # the data was smaller when it was looked at before
-    body = json.dumps({"n_samples": 3, "n_valid": 3, "n_trials": look.n_trials, "analysis_digest": "x"})
-    row = {"kind": "look", "study": "tiny", "study_digest": "d", "run_id": "", "body": body}
-    held.append("studies", [row])
-    files = sorted((workspace / "tables" / "studies").glob("*.parquet"))
-    assert len(files) >= 3
-    answer_all_again, said = analysed()
-    assert answer_all_again["look"] == 1  # this state was seen first
 
 
 def test_a_look_at_grown_data_is_the_second_and_is_told(
