@@ -26,6 +26,8 @@ class PowerOutlook:
     """Assumed reverse share → the smallest gap found with 80 % power; None: not even the largest."""
     no_gap_margin: float
     no_gap_floor: int
+    contrasts_without_arms: tuple[str, ...]
+    """Contrasts of the study's own that no setting of the grid has both arms of."""
     analysis_digest: str
     """Of alpha, margins, contrasts, families and n: a later change is told."""
 
@@ -41,6 +43,10 @@ class PowerOutlook:
             for share, gap in self.detectable.items()
         )
         notes = [
+            f"warning: analysis.contrasts: the grid has not both arms of {name}: it has no row in gaps"
+            for name in self.contrasts_without_arms
+        ]
+        notes += [
             f"smallest detectable {self.headline} gap with {self.n_requests} requests (80 % power, Holm over "
             f"{self.models * self.settings} gaps, one sample each): {found}"
         ]
@@ -58,6 +64,7 @@ def power_outlook(snapshot: Snapshot, *, requests: int) -> PowerOutlook:
     cells = [("cell", canonical_json(cell.factors)) for cell in snapshot.cells]
     headline = tuple(each for each in contrasts_of(analysis) if each.family == "headline")
     settings = len(arm_pairs(cells, headline))
+    found = {pair.contrast.name for pair in arm_pairs(cells, contrasts_of(analysis))}
     models = len(snapshot.spec.subjects)
     level = analysis.alpha / max(1, models * settings)
     gaps = {str(share): float(detectable_gap(requests, share, alpha=level)) for share in REVERSE_SHARES}
@@ -70,5 +77,6 @@ def power_outlook(snapshot: Snapshot, *, requests: int) -> PowerOutlook:
         detectable={share: gap if gap == gap else None for share, gap in gaps.items()},  # NaN: none
         no_gap_margin=analysis.delta_equiv,
         no_gap_floor=equivalence_floor(analysis.delta_equiv, alpha=analysis.alpha),
+        contrasts_without_arms=tuple(each.name for each in analysis.contrasts if each.name not in found),
         analysis_digest=registered(analysis, requests=len(snapshot.requests)).digest,
     )

@@ -87,8 +87,8 @@ def detectable_gaps(rows: Sequence[GapRow], alphas: Sequence[float]) -> list[flo
     """The smallest gap found with 80 % power at each row's n and at the alpha of its first rejection.
 
     Reverse discordance: the observed one, (½ + n·(E d² − |gap|)/2)/(n + 1), which is (min(b, c) + ½)/(n + 1) at one
-    draw per arm; with repeats E d² carries what they take from the noise. n is the effective one where requests cluster.
-    None without pairs, or where no gap could be found.
+    draw per arm; with repeats E d² carries what they take from the noise. n is the effective one where requests
+    cluster. None without pairs, or where no gap could be found.
     """
     found: list[float | None] = [None] * len(rows)
     by_size: dict[tuple[int, float], list[int]] = {}
