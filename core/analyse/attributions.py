@@ -21,16 +21,14 @@ from core.analyse.multiplicity import benjamini_hochberg
 from core.analyse.row_facts import Origins, table
 from core.analyse.study_facts import StudyFacts
 from core.analyse.tier_omnibus import tier_rows
+from core.scenario.cell import DEFAULT_LEVELS
 
 ARMS = ("arm_a", "arm_b", "gap")
 """Values of `on`."""
 
 BASES: Mapping[str, FactorLevel] = {
     "scenario": "two_tier",
-    "scratchpad": True,
-    "suffix": True,
-    "prefill": "none",
-    "lab": "Anthropic",
+    **{factor: level for factor, level in DEFAULT_LEVELS.items() if level is not None},
 }
 """Levels that are nobody's perturbation; of other factors the lowest or the first is."""
 
@@ -52,7 +50,6 @@ def attributions(
     orders: Mapping[str, Sequence[str]],
     deployments: Mapping[str, DeploymentRank] = MappingProxyType({}),
     bases: Mapping[str, FactorLevel] = BASES,
-    one_factor: bool = False,
 ) -> pl.DataFrame:
     """Sorted by model, metric, contrast, factor. `orders`: levels of ordered factors, lowest first; `deployments`
     are ordered themselves.
@@ -62,8 +59,8 @@ def attributions(
     """
     if deployments:
         orders = {DEPLOYMENT: tuple(deployments), SCOPE: tuple(deployments), **orders}
-    designs = find_designs(cells, bases=bases, orders=orders, deployments=deployments)
-    prepared = [_prepared(design, effects(design, orders=orders, one_factor=one_factor)) for design in designs]
+    designs = find_designs(cells, bases=bases, orders=orders, deployments=deployments, contrasts=facts.contrasts)
+    prepared = [_prepared(design, effects(design, orders=orders, one_factor=facts.paper_mode)) for design in designs]
     rows: list[Found] = []
     for measurement, dense in measured:
         for model in dense.models:

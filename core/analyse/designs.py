@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from core.analyse.contrasts import Contrast, arm_pairs
+from core.analyse.contrasts import CONTRASTS, Contrast, arm_pairs
 from core.identity import canonical_json
 
 Kind = Literal["full", "fraction", "one_factor", "irregular"]
@@ -92,6 +92,7 @@ def find_designs(
     bases: Mapping[str, FactorLevel],
     orders: Mapping[str, Sequence[str]],
     deployments: Mapping[str, DeploymentRank] = MappingProxyType({}),
+    contrasts: tuple[Contrast, ...] = CONTRASTS,
 ) -> tuple[Design, ...]:
     """Designs from (cell_id, factors as a JSON map): within each scenario over its factors, and over scenarios.
 
@@ -104,7 +105,7 @@ def find_designs(
     known = _level_order(parsed, bases=bases, orders=orders)
     known |= {SCOPE: list(deployments), RISK: list(RISK_NAMES.values())}
     found = []
-    for contrast, rows in _rows(listed).items():
+    for contrast, rows in _rows(listed, contrasts).items():
         strata: dict[str, list[_Row]] = {}
         for row in rows:
             strata.setdefault(canonical_json([row[2].get(name) for name in STRATA]), []).append(row)
@@ -157,11 +158,11 @@ def _level_order(
     return ranked
 
 
-def _rows(cells: Sequence[tuple[str, str]]) -> dict[Contrast, list[_Row]]:
+def _rows(cells: Sequence[tuple[str, str]], contrasts: tuple[Contrast, ...]) -> dict[Contrast, list[_Row]]:
     """Contrast → (cell of arm a, cell of arm b, shared levels) in the order of the cells."""
     rows: dict[Contrast, list[_Row]] = {}
     place = {cell_id: at for at, (cell_id, _) in enumerate(cells)}
-    for pair in sorted(arm_pairs(cells), key=lambda pair: place[pair.cell_a]):
+    for pair in sorted(arm_pairs(cells, contrasts), key=lambda pair: place[pair.cell_a]):
         rows.setdefault(pair.contrast, []).append((pair.cell_a, pair.cell_b, json.loads(pair.shared_factors)))
     return rows
 

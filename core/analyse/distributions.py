@@ -20,9 +20,9 @@ def normal_pdf(x: ArrayLike) -> FloatArray:
     return _floats(np.exp(-np.square(_floats(x)) / 2) / np.sqrt(2 * np.pi))
 
 
-def normal_quantile(probability: ArrayLike) -> FloatArray:
-    """z with Φ(z) = probability, for 0 < probability < 1."""
-    return _floats(special.ndtri(_floats(probability)))
+def normal_quantiles(probabilities: ArrayLike) -> FloatArray:
+    """z with Φ(z) = probability, for each of these, 0 < probability < 1."""
+    return _floats(special.ndtri(_floats(probabilities)))
 
 
 def two_sided_z(conf: float) -> float:
@@ -78,6 +78,37 @@ def fair_coin_cdf(k: ArrayLike, n: ArrayLike) -> FloatArray:
 def fair_coin_pmf(k: ArrayLike, n: ArrayLike) -> FloatArray:
     """P(Bin(n, ½) = k)."""
     return _floats(stats.binom.pmf(k, n, 0.5))
+
+
+def normal_quantile(probability: float) -> float:
+    """z with Φ(z) = probability; ValueError unless it lies strictly between 0 and 1."""
+    return float(special.ndtri(check_conf(probability)))
+
+
+def two_sided_t_p(t: ArrayLike, df: ArrayLike) -> FloatArray:
+    """P(|t_df| ≥ |t|), for df ≥ 1."""
+    return _floats(2 * special.stdtr(_floats(df), -np.abs(_floats(t))))
+
+
+def binomial_cdf(k: ArrayLike, n: ArrayLike, p: ArrayLike) -> FloatArray:
+    """P(Bin(n, p) ≤ k) by the incomplete beta function; 0 below 0 and 1 from n on."""
+    at, size, chance = (_floats(each) for each in np.broadcast_arrays(k, n, p))
+    inside = (at >= 0) & (at < size)
+    below = np.where(inside, at, 0.0)
+    value = special.betainc(np.where(inside, size - below, 1.0), below + 1, 1 - chance)
+    return np.where(inside, value, np.where(at < 0, 0.0, 1.0))
+
+
+def binomial_pmf(k: ArrayLike, n: ArrayLike, p: ArrayLike) -> FloatArray:
+    """P(Bin(n, p) = k), for 0 ≤ k ≤ n."""
+    at, size, chance = (_floats(each) for each in np.broadcast_arrays(k, n, p))
+    choices = -special.betaln(size - at + 1, at + 1) - np.log1p(size)
+    return _floats(np.exp(choices + special.xlogy(at, chance) + special.xlog1py(size - at, -chance)))
+
+
+def fair_coin_quantile(probability: float, n: ArrayLike) -> FloatArray:
+    """The smallest k with P(Bin(n, ½) ≤ k) ≥ probability."""
+    return _floats(stats.binom.ppf(probability, n, 0.5))
 
 
 def log_beta(a: ArrayLike, b: ArrayLike) -> FloatArray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.analyse.distributions import normal_pdf, normal_quantile, two_sided_z
+from core.analyse.distributions import normal_pdf, normal_quantiles, two_sided_z
 
 
 class Sensitivity(NamedTuple):
@@ -39,7 +39,7 @@ def sensitivity(
         return None
     k, n = np.array([refused_harmful, refused_benign]), np.array([n_harmful, n_benign])
     p = (k + 0.5) / (n + 1)
-    z = normal_quantile(p)
+    z = normal_quantiles(p)
     variance = float((p * (1 - p) / (n * normal_pdf(z) ** 2)).sum())
     d, c = float(z[0] - z[1]), float(-(z[0] + z[1]) / 2)
     d_se, c_se = float(np.sqrt(variance)), float(np.sqrt(variance) / 2)

@@ -16,8 +16,7 @@ from core.spec.study import StudySpec
 
 PLANNED = frozenset(
     {
-        "arms", "conf", "contrasts", "delta_equiv", "delta_material", "families", "headline", "hypotheses",
-        "judge_correction", "paper_mode", "primary", "prompt", "seed",
+        "arms", "primary", "prompt",
     }
 )  # fmt: skip
 """Keys of the design whose feature is not built yet: refused by name, so that none is accepted and ignored."""

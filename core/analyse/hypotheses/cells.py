@@ -14,12 +14,13 @@ class Cells:
 
     def __init__(self, cells: CellList, *, bases: Mapping[str, FactorLevel]) -> None:
         self._cells = [(cell_id, json.loads(factors)) for cell_id, factors in cells]
-        first: dict[str, FactorLevel] = {}
+        there: dict[str, list[FactorLevel]] = {}
         for _, factors in self._cells:
             for name, level in factors.items():
                 if level is not None:
-                    first.setdefault(name, level)
-        self._bases = {**first, **bases}
+                    there.setdefault(name, []).append(level)
+        # as in a design: where the ordinary level is not there, the first one is the base
+        self._bases = {name: bases[name] if bases.get(name) in seen else seen[0] for name, seen in there.items()}
 
     def find(self, scenario: str, condition: str, **levels: FactorLevel) -> str | None:
         """The cell with these levels and the others at their base, or null; None where there is none."""
