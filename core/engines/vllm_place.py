@@ -11,8 +11,9 @@ from core.errors import EngineError
 from core.spec.adapters import Adapter, locate_adapter, rank_for
 from core.spec.model_entry import ModelSpec
 
-MOST_LORAS_IN_A_BATCH = 8
-"""Adapters that one batch may mix; each takes memory beside the weights. Further ones wait for the next batch."""
+EMPTY_SLOTS = 1
+"""vLLM 0.32 on the CPU gives calls without an adapter the last slot when they share a batch with one that has one (a
+reply was garbled so): the last slot must stay empty."""
 
 
 class Place(NamedTuple):
@@ -45,8 +46,8 @@ def lora_arguments(adapters: Mapping[str, Adapter]) -> dict[str, Any]:
     return {
         "enable_lora": True,
         "max_lora_rank": rank_for(adapters.values()),
-        "max_loras": min(len(adapters), MOST_LORAS_IN_A_BATCH),
-        "max_cpu_loras": len(adapters),
+        "max_loras": len(adapters) + EMPTY_SLOTS,
+        "max_cpu_loras": len(adapters) + EMPTY_SLOTS,
     }
 
 

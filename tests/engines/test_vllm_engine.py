@@ -16,7 +16,7 @@ from core.spec.adapters import locate_adapter
 from core.spec.model_entry import ModelSpec
 
 MODEL = "bundled:smollm2-135m-instruct"
-ARGUMENTS = {"max_model_len": 512, "enforce_eager": True, "max_num_seqs": 4}
+ARGUMENTS = {"max_model_len": 512, "enforce_eager": True, "max_num_seqs": 4, "gpu_memory_utilization": 0.25}
 ASKED = (Message("system", "You are brief."), Message("user", "Name a colour and say why you like it."))
 BEGINNING = "My favourite colour is"
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.engines.vllm_place import MOST_LORAS_IN_A_BATCH, lora_arguments
+from core.engines.vllm_place import lora_arguments
 from core.engines.vllm_prompt import template_arguments
 from core.errors import EngineError, SpecError
 from core.spec.adapters import Adapter
@@ -58,9 +58,9 @@ def test_a_file_stands_for_the_models_own_template(tmp_path):
         template_arguments(template("x"), entry(chat_template=str(tmp_path / "none.jinja")))
 
 
-def test_there_is_room_for_the_largest_adapter_and_for_each():
+def test_there_is_room_for_the_largest_adapter_for_each_and_an_empty_slot():
     made = {f"a{number}": Adapter("a", None, "i", rank, is_pinned=True) for number, rank in enumerate([8, 33] * 6)}
     assert lora_arguments({}) == {}
     assert lora_arguments(made) == {
-        "enable_lora": True, "max_lora_rank": 64, "max_loras": MOST_LORAS_IN_A_BATCH, "max_cpu_loras": 12,
+        "enable_lora": True, "max_lora_rank": 64, "max_loras": 13, "max_cpu_loras": 13,
     }  # fmt: skip
