@@ -8,12 +8,9 @@ from core.judge.prompt import render_judge
 from core.judge.voting import MOST_DRAWS_PER_VOTE
 from core.plan.snapshot import Snapshot
 from core.plan.tokenizer import MessageCounter
-from core.scenario.message import Message
+from core.scenario.message import CHARACTERS_PER_TOKEN, Message
 from core.scenario.prompt import render_messages
 from core.spec.prices import ModelFacts
-
-CHARACTERS_PER_TOKEN = 4.2
-"""English prose in today's tokenizers; used where the model's own is not at hand, and then marked."""
 
 TOKENS_PER_MESSAGE = 4
 """What a chat template adds to each message, roughly."""

@@ -5,6 +5,9 @@ from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
 
+CHARACTERS_PER_TOKEN = 4.2
+"""English prose in today's tokenizers; used where the model's own is not at hand, and then marked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from core.scenario.message import Message
+from core.scenario.message import CHARACTERS_PER_TOKEN, Message
 
 Kind = Literal["setting", "missing", "roles", "tags", "tag_value", "case", "space", "suffix", "text", "tokens"]
 
@@ -18,9 +18,6 @@ KINDS: tuple[Kind, ...] = (
     "setting", "missing", "roles", "tags", "tag_value", "case", "space", "suffix", "text", "tokens",
 )  # fmt: skip
 """In the order in which they are told."""
-
-CHARACTERS_PER_TOKEN = 4.2
-"""Of English prose, for an estimate where no tokenizer is named."""
 
 _TAG = re.compile(r"</?[A-Za-z_][A-Za-z0-9_]*\s*/?>")
 _VALUE = re.compile(r"<([A-Za-z_][A-Za-z0-9_]*)>([^<>\n]{1,400})</\1>")

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from core.plan.estimate import CHARACTERS_PER_TOKEN, TOKENS_PER_MESSAGE, planned_stages
+from core.plan.estimate import TOKENS_PER_MESSAGE, planned_stages
 from core.plan.snapshot import Snapshot
+from core.scenario.message import CHARACTERS_PER_TOKEN
 from core.scenario.prompt import render_messages
 from core.spec.limits import PriceSpec
 from core.spec.prices import ModelFacts
