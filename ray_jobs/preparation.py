@@ -72,6 +72,11 @@ def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) 
         if overrides:
             raise SpecError("--set: a stored study can't be overridden: give the study file")
         spec, folder, requests = stored.spec, Path.cwd(), stored.requests
+    if spec.is_imported:
+        raise SpecError(
+            f"{study}: its models are of engine imported: their replies were made elsewhere, and there is nothing to "
+            f"plan or run: `afgap import` adds to it, `afgap analyse {spec.study}` shows it"
+        )
     behaviours = behaviour_digests(spec)
     snapshot = build_snapshot(spec, folder=folder, behaviours=behaviours, requests=requests)
     counters = {}

@@ -120,7 +120,12 @@ def analyse_workspace(snapshot: Snapshot, workspace: Workspace, *, prices: Mappi
     """Every table, from what is stored; what is derived of complete trials is kept in the workspace's cache."""
     derived = stored_rows(snapshot, workspace)
     replies = _Stored(snapshot, workspace)
-    return _analysis(snapshot, derived, replies, lambda: workspace.call_facts(snapshot.spec.study), prices=prices)
+
+    def events() -> pl.DataFrame:
+        own = workspace.call_facts(snapshot.spec.study)
+        return own.filter(pl.col("stage") != "generate") if snapshot.spec.is_imported else own
+
+    return _analysis(snapshot, derived, replies, events, prices=prices)
 
 
 def _analysis(

@@ -44,6 +44,8 @@ def target_of(entry: ModelSpec, *, behaviour_digest: str | None) -> dict[str, ob
         return {"engine": "vllm", "weights": locate_weights(entry.model).identity, "arguments": arguments}
     if entry.engine == "scripted":
         return {"engine": "scripted", "behaviour": behaviour_digest}
+    if entry.engine == "imported":
+        return {"engine": "imported", "model": entry.model}
     api = "chat" if entry.engine == "openai" else "messages"
     place = {"behaviour": behaviour_digest} if behaviour_digest else {"base_url": normalised_url(entry)}
     return {"engine": entry.engine, "api": api, "model": entry.model, **place}
@@ -55,6 +57,13 @@ def target_digest(entry: ModelSpec, *, behaviour_digest: str | None) -> str:
         return fingerprint(target_of(entry, behaviour_digest=behaviour_digest))
     except (TypeError, ValueError) as error:
         raise SpecError(f"models[{entry.name}].engine_args: {error}: use plain YAML values") from None
+
+
+def imported_target(model: str, *, cell_id: str) -> str:
+    """Who answered an imported generation, and in which cell: without the scenario's prompt the arms of a pair may have
+    the same messages, and are different calls all the same.
+    """
+    return fingerprint({"engine": "imported", "model": model, "cell": cell_id})
 
 
 def normalised_url(entry: ModelSpec) -> str:
@@ -71,6 +80,8 @@ def model_flags(entry: ModelSpec) -> tuple[str, ...]:
     flags = []
     if entry.engine == "scripted" or entry.stand_in is not None:
         flags.append("simulated")
+    elif entry.engine == "imported":
+        pass  # what its name means is for those to say who made the replies
     elif entry.engine == "vllm":
         if not locate_weights(entry.model).is_pinned:
             flags.append("unpinned")

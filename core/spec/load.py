@@ -54,10 +54,14 @@ _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _m
 
 def load_study(path: Path, *, overrides: Sequence[str] = ()) -> StudySpec:
     """Read and check a study file; `overrides` are texts such as `sampling.max_tokens=512`."""
-    raw = _read_yaml(path)
+    return parse_study(with_overrides(_read_yaml(path), overrides), origin=str(path))
+
+
+def with_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A study as plain data, changed in place by texts such as `analysis.alpha=0.01`. SpecError for a wrong one."""
     for override in overrides:
         _apply_override(raw, override)
-    return parse_study(raw, origin=str(path))
+    return raw
 
 
 def parse_study(raw: Mapping[str, Any], *, origin: str) -> StudySpec:

@@ -6,10 +6,11 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, model_validator
 
 from core.spec.frozen import EnvName, Frozen, Label
-from core.spec.judging import RULES
+from core.spec.judging import LABELS, RULES
 from core.spec.limits import RATE_FIELDS, LimitsSpec, PriceSpec
 
-EngineKind = Literal["vllm", "openai", "anthropic", "scripted"]
+EngineKind = Literal["vllm", "openai", "anthropic", "scripted", "imported"]
+"""imported: nobody answers here; `afgap import` makes such entries."""
 
 
 class ModelSpec(Frozen):
@@ -59,8 +60,10 @@ class ModelSpec(Frozen):
                     )
         if self.base_url is not None:
             _check_url(self.base_url)
-        if self.name == RULES:
-            raise ValueError(f"the name {RULES!r} is reserved for the rule judge: choose another")
+        if self.engine == "imported" and self.role == "judge":
+            raise ValueError("role judge: an imported entry answers nobody: use another engine")
+        if self.name in (RULES, LABELS):
+            raise ValueError(f"the name {self.name!r} is reserved for a judge without a model: choose another")
         return self
 
     @property

@@ -32,6 +32,8 @@ def model_facts(entry: ModelSpec) -> ModelFacts:
     if entry.price is not None:
         source = f"study, as of {entry.price.as_of}" if entry.price.as_of else "study, undated"
         return ModelFacts(entry.price, source, _listed(entry).context_length if _is_api(entry) else None)
+    if entry.engine == "imported":
+        return ModelFacts(None, "unknown: imported", None)
     if not _is_api(entry) or entry.stand_in is not None:
         return ModelFacts(FREE, "free", None)
     return _listed(entry)
