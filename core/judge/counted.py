@@ -1,4 +1,4 @@
-"""From imported counts of votes to a verdict, where the single votes and their order are not known. Exact arithmetic."""
+"""From imported counts of votes to a verdict, where single votes and their order are not known. Exact arithmetic."""
 
 import math
 from fractions import Fraction

@@ -23,7 +23,8 @@ from core.scenario.reply_protocol import Decision, Status
 _CORE = Path(__file__).resolve().parent.parent
 # Folders and files whose text decides how a stored reply is read: any change of them makes the cache anew.
 _SOURCES = ("scenario/reply_protocol.py", "judge", "plan/next_calls.py", "plan/question.py", "plan/trials.py",
-            "store/derivation.py", "store/imported_labels.py", "store/fold.py", "store/tables.py", "identity.py")  # fmt: skip
+            "store/derivation.py", "store/imported_labels.py",
+            "store/fold.py", "store/tables.py", "identity.py")  # fmt: skip
 
 LEAST_REAL_FIRST: tuple[Provenance, ...] = ("simulated", "imported", "real")
 PROVENANCE = pl.Enum(LEAST_REAL_FIRST)

@@ -1,6 +1,6 @@
 """From the rows of a file to imported trials, each checked. What can't be taken is one ImportFileError.
 
-Either every row is a transcript (`raw_text` with `request_text`), labels beside it or not, or every row is labels alone.
+Either every row is a transcript (`raw_text` with `request_text`), with labels or without, or every row is labels alone.
 """
 
 import json
@@ -72,8 +72,8 @@ def imported_trials(rows: Sequence[FileRow]) -> ImportedFile:
     for trial in trials:
         if (other := first.setdefault(trial.key, trial)) is not trial:
             raise ImportFileError(
-                f"{trial.place}: model, scenario, condition, request_id, repeat and factors are those of {other.place}: "
-                "number the repeats from 0 in a column repeat, or keep one of the rows"
+                f"{trial.place}: model, scenario, condition, request_id, repeat and factors are those of "
+                f"{other.place}: number the repeats from 0 in a column repeat, or keep one of the rows"
             )
     return ImportedFile(trials, shape.is_transcripts, _unused(rows, shape))
 

@@ -62,7 +62,8 @@ def decide_import(
     snapshot = imported_snapshot(study, trials, stored=stored, overrides=overrides)
     if stored is not None and _judging(snapshot) != _judging(stored):
         raise ImportFileError(
-            f"--set: the study {study!r} was imported with other judges: give another --study, or leave them as they are"
+            f"--set: the study {study!r} was imported with other judges: give another --study, or leave them as they "
+            "are"
         )
     placed = list(zip(trials, _placed(snapshot, trials), strict=True))
     is_there = stored is not None
