@@ -125,6 +125,32 @@ def limits(**options: Any) -> int:
     return show_or_set_limits(**options)
 
 
+SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+
+
+@cli.command()
+@click.option("--requests", type=click.IntRange(min=1), help="Requests, where they are given.")
+@click.option("--gap", type=SHARE, help="Gap to be found, as a fraction; without it the smallest one is answered.")
+@click.option("--power", type=SHARE, help="Probability of finding it; default 0.8, answered if the others are given.")
+@click.option(
+    "--reverse",
+    type=click.FloatRange(0, 0.5),
+    default=0.01,
+    show_default=True,
+    help="Share of requests that comply in the other condition only.",
+)
+@click.option("--alpha", type=click.FloatRange(0, 0.5, min_open=True, max_open=True), default=0.05, show_default=True)
+@click.option("--models", type=click.IntRange(min=1), default=1, show_default=True, help="Models of the study (Holm).")
+@click.option("--repeats", type=click.IntRange(1, 1000), default=1, show_default=True, help="Samples per request.")
+@click.option("--margin", type=SHARE, default=0.05, show_default=True, help="Margin of NO_GAP.")
+@JSON
+def power(**options: Any) -> int:
+    """How many requests a gap takes, what they can find, or with which power; and what NO_GAP takes."""
+    from ray_jobs.power_command import power_command
+
+    return power_command(**options)
+
+
 @cli.command()
 @STUDY
 @WORKSPACE

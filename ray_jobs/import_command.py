@@ -17,7 +17,7 @@ from core.store.imported_labels import imported_verdict
 from core.store.imports import Addition, commit_import, decide_import
 from core.store.lock import WorkspaceLock
 from core.store.workspace import Workspace
-from ray_jobs.results import analyse_stored
+from ray_jobs.results import analyse_stored, keep_look, look_facts
 from tracking.banners import banners
 from tracking.terminal import console, print_results
 
@@ -36,6 +36,7 @@ def import_command(
             addition = decide_import(study, given.trials, workspace=held, overrides=overrides)
             commit_import(addition, workspace=held, source=file.name)
     analysis = analyse_stored(addition.snapshot, workspace=held)
+    analysis = keep_look(analysis, workspace=held, say=lambda text: click.echo(text, err=True))
     if as_json:
         click.echo(json.dumps(_facts(addition, given, analysis), indent=1))
     elif not quiet:
@@ -68,6 +69,7 @@ def _facts(addition: Addition, given: ImportedFile, analysis: Analysis) -> dict[
         "known": addition.known,
         "trials": len(addition.snapshot.trials),
         "trials_imported": analysis.samples.height,
+        **look_facts(analysis),
         "unused_columns": list(given.unused),
         "too_few_votes": _too_few_votes(addition, given),
         "gaps": analysis.gaps.filter(analysis.gaps["family"] == "headline").to_dicts(),

@@ -12,6 +12,7 @@ from core.scenario.prompt import render_messages
 from core.schedule.lanes import limit_notes
 from core.store.reuse import ArmReuse, reuse_of_arms
 from core.store.workspace import Workspace
+from ray_jobs.power_outlook import power_outlook
 from ray_jobs.preparation import Prepared, check_contexts, prepare, reconcile, unknown_prices
 from tracking.terminal import console, print_plan
 
@@ -36,12 +37,18 @@ def plan_study(
     arms = reuse_of_arms(prepared.snapshot, held, requests=requests)
     notes = [*_notes(prepared), *limit_notes(prepared.lanes(gpus=0)), *(f"warning: {warning}" for warning in warnings)]
     notes += [*reconciled.notes, *_reuse_notes(arms)]
+    outlook = power_outlook(prepared.snapshot, requests=requests)
+    notes += outlook.notes()
     stored = _stored_generations(prepared, workspace=held)
     if stored:
         notes.append(f"{stored} of {len(prepared.snapshot.trials)} generations are stored and will not be called again")
     if as_json:
         click.echo(
-            json.dumps(_facts(prepared, rows=rows, notes=notes, requests=requests, stored=stored, arms=arms), indent=1)
+            json.dumps(
+                _facts(prepared, rows=rows, notes=notes, requests=requests, stored=stored, arms=arms)
+                | {"power": asdict(outlook)},
+                indent=1,
+            )
         )
         return 0
     out = console()

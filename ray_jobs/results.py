@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.analyse.analysis import Analysis, analyse_workspace
-from core.errors import TrackingError, WorkspaceError
+from core.errors import StoreError, TrackingError, WorkspaceError
 from core.plan.snapshot import Snapshot
 from core.schedule.budget import Price, price_of
 from core.spec.prices import model_facts
 from core.spec.study import StudySpec
-from core.store.lock import taking_turns
+from core.store.lock import WorkspaceLock, taking_turns
+from core.store.looks import look_row
 from core.store.workspace import Workspace
 from tracking.mlflow_sink import log_analysis, shown_uri
 from tracking.report import write_report
@@ -33,6 +34,40 @@ def analyse_stored(snapshot: Snapshot, *, workspace: Workspace, spec: StudySpec 
     if spec is not None:
         snapshot = replace(snapshot, spec=spec)
     return analyse_workspace(snapshot, workspace, prices=list_prices(snapshot.spec))
+
+
+def keep_look(analysis: Analysis, *, workspace: Workspace, say: Callable[[str], None]) -> Analysis:
+    """Say what has changed since the first call, and store this look at the data unless it is stored.
+
+    Where the workspace is held by a run, or can't be written, the look is not stored: said, and flagged on every row.
+    """
+    study = analysis.snapshot.spec.study
+    for change in analysis.plan_changes:
+        say(f"changed since the first call: {change}")
+    if analysis.facts.look > 1:
+        say(f"look {analysis.facts.look} at growing data: a gap needs its e-value as well, see `look` in gaps")
+    if not analysis.is_new_look:
+        return analysis
+    lock = WorkspaceLock(workspace.lock_file)
+    try:
+        lock.take(f"analyse {study}")
+        workspace.append("studies", [look_row(analysis.look, study=study, study_digest=analysis.facts.study_digest)])
+    except (WorkspaceError, StoreError, OSError) as error:
+        say(f"look_not_stored: {error}: later results won't know of this look; the same command stores it")
+        return analysis.flagged("look_not_stored")
+    finally:
+        lock.release()
+    return analysis
+
+
+def look_facts(analysis: Analysis) -> dict[str, object]:
+    """For `--json`."""
+    return {
+        "look": analysis.facts.look,
+        "look_stored": "look_not_stored" not in analysis.facts.flags,
+        "analysis_digest": analysis.facts.analysis_digest,
+        "analysis_changes": list(analysis.plan_changes),
+    }
 
 
 def list_prices(spec: StudySpec) -> dict[str, Price]:
@@ -67,11 +102,22 @@ def publish(analysis: Analysis, *, workspace: Workspace, facts: RunFacts, warn: 
     return Published(report, shown_uri(uri), link.run_id)
 
 
-def export_tables(analysis: Analysis, folder: Path) -> dict[Path, int]:
-    """Write every table as Parquet; returns the rows of each. WorkspaceError where the folder can't be written."""
+def make_folder(folder: Path) -> None:
+    """Make the folder of an export. WorkspaceError where it can't be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkspaceError(_unwritable(folder, error)) from None
+
+
+def export_tables(analysis: Analysis, folder: Path) -> dict[Path, int]:
+    """Write every table as Parquet; returns the rows of each. WorkspaceError where the folder can't be written."""
+    make_folder(folder)
+    try:
         return {folder / f"{name}.parquet": rows for name, rows in analysis.write_tables(folder).items()}
     except OSError as error:
-        reason = error.strerror or error
-        raise WorkspaceError(f"--to {folder}: can't be written: {reason}: name another folder") from None
+        raise WorkspaceError(_unwritable(folder, error)) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> str:
+    return f"--to {folder}: can't be written: {error.strerror or error}: name another folder"

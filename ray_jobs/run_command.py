@@ -11,7 +11,7 @@ import click
 from core.analyse.analysis import Analysis
 from core.store.workspace import Workspace
 from ray_jobs.preparation import check_contexts, prepare
-from ray_jobs.results import Published, analyse_stored, publish
+from ray_jobs.results import Published, analyse_stored, keep_look, look_facts, publish
 from ray_jobs.run import RunEnd, RunOptions, run_study
 from tracking.banners import banners
 from tracking.plan_table import planned_rows
@@ -48,6 +48,7 @@ def run_command(
     if analysis.samples.is_empty():
         _explain_end(end, print_line=lambda text: click.echo(text, err=True))
         return end.exit_code
+    analysis = keep_look(analysis, workspace=held, say=lambda text: click.echo(text, err=True))
     facts = collect_run_facts(run_id=end.run_id, seconds=end.seconds, exit_code=end.exit_code)
     published = publish(
         analysis, workspace=held, facts=facts, warn=lambda text: click.echo(f"warning: {text}", err=True)
@@ -93,6 +94,7 @@ def _facts(end: RunEnd, analysis: Analysis, published: Published) -> dict[str, o
         "plan": [row.as_data() for row in planned_rows(analysis)],
         "spent_usd": float(analysis.spend["cost_usd"].sum()),
         "possibly_billed_usd": float(analysis.spend["possibly_billed_usd"].sum()),
+        **look_facts(analysis),
         "gaps": headline.to_dicts(),
         "report": str(published.report),
         "mlflow": {"tracking_uri": published.tracking_uri, "run_id": published.mlflow_run_id},

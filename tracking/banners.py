@@ -35,6 +35,22 @@ def banners(analysis: Analysis) -> Iterator[Banner]:
         else:
             text = f"{there} planned replies are there. The same command goes on; numbers will change."
             yield Banner("Partial run", text)
+    if analysis.facts.paper_mode:
+        yield Banner(
+            "Paper mode",
+            "Bars are one standard error and the verdict is the paper's rule, a gap above 1 %: it fires on a third of "
+            "models that have none. The strict decision stands beside it.",
+        )
+    if analysis.facts.look > 1:
+        yield Banner(
+            f"Look {analysis.facts.look} at growing data",
+            "The data was analysed before it had all its replies, so p-values are too small: a gap is stated only where "
+            "its e-value allows it.",
+        )
+    if analysis.plan_changes:
+        yield Banner("Analysis changed since the first call", "; ".join(analysis.plan_changes))
+    if "look_not_stored" in analysis.facts.flags:
+        yield Banner("Look not stored", "The workspace was in use: later results won't know of this look.")
     tiny = is_tiny(snapshot)
     if tiny:
         yield Banner(

@@ -68,10 +68,13 @@ def print_results(out: Console, analysis: Analysis, *, banners: Iterable[Banner]
     """The headline gap of every model with the rates behind it, then the reservations."""
     headline = analysis.gaps.filter(pl.col("family") == "headline").sort("model")
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
-    for name in ("model", "pairs", "free", "paid", "gap", "95% interval", "p", "decision"):
+    first = headline.row(0, named=True) if headline.height else {"arm_a": "free", "arm_b": "paid"}
+    verdict = ("paper: > 1 %",) if analysis.facts.paper_mode else ()
+    interval = f"{100 * analysis.facts.conf:g}% interval"
+    for name in ("model", "pairs", first["arm_a"], first["arm_b"], "gap", interval, "p", *verdict, "decision"):
         table.add_column(name, justify="left" if name in ("model", "decision") else "right")
     for row in headline.iter_rows(named=True):
-        arms = [_arm_rate(analysis, row, row[arm]) for arm in ("arm_a", "arm_b")]
+        arms = [_arm_rate(analysis, row, row[cell]) for cell in ("cell_a", "cell_b")]
         table.add_row(
             row["model"],
             str(row["n_pairs"]),
@@ -79,6 +82,7 @@ def print_results(out: Console, analysis: Analysis, *, banners: Iterable[Banner]
             points(row["gap"]),
             f"{points(row['ci_low'])} to {points(row['ci_high'])}",
             number(row["p_adjusted"]),
+            *({True: "gap", False: "no gap", None: "–"}[row["paper_rule"]] for _ in verdict),
             DECISIONS.get(row["decision"], row["decision"]),
         )
     out.print(table)
@@ -86,12 +90,12 @@ def print_results(out: Console, analysis: Analysis, *, banners: Iterable[Banner]
         out.print(f"{banner.title}: {banner.text}", soft_wrap=True, markup=False)
 
 
-def _arm_rate(analysis: Analysis, gap: dict[str, object], condition: object) -> str:
+def _arm_rate(analysis: Analysis, gap: dict[str, object], cell_id: object) -> str:
     rates = analysis.rates.filter(
         (pl.col("model") == gap["model"])
         & (pl.col("metric") == gap["metric"])
         & (pl.col("judge") == gap["judge"])
-        & (pl.col("condition") == condition)
+        & (pl.col("cell_id") == cell_id)
     )
     return percent(rates["rate"][0]) if rates.height else "–"
 

@@ -3,8 +3,8 @@
 The statistics read rows without texts; tables with texts are made from the stored replies, a batch of trials at a time.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -13,16 +13,19 @@ import polars as pl
 
 from core.analyse.exported import TrialTables, trial_tables
 from core.analyse.gaps import gaps
+from core.analyse.measurements import count
 from core.analyse.outcome_categories import outcome_shares
 from core.analyse.rates import rates
 from core.analyse.samples import draws_ended, sample_rows, study_facts, verdict_rows
 from core.analyse.spend import spend_table
 from core.analyse.study_facts import StudyFacts
+from core.plan.analysis_plan import AnalysisPlan, registered
 from core.plan.next_calls import TrialState, trial_state
 from core.plan.records import Outcome
 from core.plan.snapshot import Snapshot
 from core.schedule.budget import Price
 from core.store.derivation import derived_rows
+from core.store.looks import Look, look_number, registered_plan, stored_looks
 from core.store.owed import stored_rows
 from core.store.trial_states import BatchReader
 from core.store.workspace import Workspace
@@ -58,9 +61,24 @@ class Analysis:
     votes_stored: int
     """Judge draws that have ended."""
     prices: Mapping[str, Price]
+    look: Look
+    """This look at the data."""
+    is_new_look: bool
+    """It is not stored."""
+    plan_changes: tuple[str, ...]
+    """What of alpha, margins, contrasts and n has changed since the first call, a line each."""
     replies: Replies = field(repr=False)
     events: Callable[[], pl.DataFrame] = field(repr=False)
     """The study's own rows of `calls`, read when they are asked for."""
+
+    def flagged(self, flag: str) -> "Analysis":
+        """The same with a flag on every row."""
+        more = pl.col("flags").list.concat(pl.lit([flag], dtype=pl.List(pl.String))).list.unique().list.sort()
+        return replace(
+            self,
+            facts=replace(self.facts, flags=tuple(sorted({*self.facts.flags, flag}))),
+            **{name: getattr(self, name).with_columns(more) for name in ("rates", "gaps", "outcomes")},
+        )
 
     @cached_property
     def spend(self) -> pl.DataFrame:
@@ -120,12 +138,22 @@ def analyse_workspace(snapshot: Snapshot, workspace: Workspace, *, prices: Mappi
     """Every table, from what is stored; what is derived of complete trials is kept in the workspace's cache."""
     derived = stored_rows(snapshot, workspace)
     replies = _Stored(snapshot, workspace)
+    study = snapshot.spec.study
 
     def events() -> pl.DataFrame:
-        own = workspace.call_facts(snapshot.spec.study)
+        own = workspace.call_facts(study)
         return own.filter(pl.col("stage") != "generate") if snapshot.spec.is_imported else own
 
-    return _analysis(snapshot, derived, replies, events, prices=prices)
+    history = _History(stored_looks(workspace, study), registered_plan(workspace, study))
+    return _analysis(snapshot, derived, replies, events, prices=prices, history=history)
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """What was looked at before, and what was planned before the first call."""
+
+    looks: tuple[Look, ...] = ()
+    plan: AnalysisPlan | None = None
 
 
 def _analysis(
@@ -135,24 +163,34 @@ def _analysis(
     events: Callable[[], pl.DataFrame],
     *,
     prices: Mapping[str, Price],
+    history: _History | None = None,
 ) -> Analysis:
-    """Flag `partial` where trials are missing."""
-    flags: Iterable[str] = () if derived.height == len(snapshot.trials) else ("partial",)
-    facts = study_facts(snapshot, flags=flags)
+    """Flag `partial` where trials are missing, `analysis_changed` where the plan is not that of the first call."""
+    plan = registered(snapshot.spec.analysis, requests=len(snapshot.requests))
+    before = history or _History()
+    changes = () if before.plan is None else before.plan.changes(plan)
+    holds = {"partial": derived.height < len(snapshot.trials), "analysis_changed": bool(changes)}
+    facts = study_facts(snapshot, flags=[flag for flag, there in holds.items() if there])
     samples = sample_rows(snapshot, derived, facts)
     verdicts = verdict_rows(snapshot, derived, facts)
     votes_stored = draws_ended(snapshot, derived)
+    look = Look(samples.height, samples["complied"].count(), len(snapshot.trials), plan.digest)
+    facts = replace(facts, look=look_number(before.looks, look))
     del derived
+    counted = count(samples, verdicts, facts)
     return Analysis(
         snapshot=snapshot,
         facts=facts,
         samples=samples,
         verdicts=verdicts,
-        rates=rates(samples, verdicts, facts),
-        gaps=gaps(samples, verdicts, facts),
+        rates=rates(samples, verdicts, facts, counted=counted),
+        gaps=gaps(samples, verdicts, facts, counted=counted),
         outcomes=outcome_shares(samples, facts),
         votes_stored=votes_stored,
         prices=prices,
+        look=look,
+        is_new_look=look not in before.looks,
+        plan_changes=changes,
         replies=replies,
         events=events,
     )

@@ -45,6 +45,37 @@ def fair_coin_pmf(k: ArrayLike, n: ArrayLike) -> FloatArray:
     return _floats(stats.binom.pmf(k, n, 0.5))
 
 
+def normal_quantile(probability: float) -> float:
+    """z with Φ(z) = probability; ValueError unless it lies strictly between 0 and 1."""
+    return float(special.ndtri(check_conf(probability)))
+
+
+def two_sided_t_p(t: ArrayLike, df: ArrayLike) -> FloatArray:
+    """P(|t_df| ≥ |t|), for df ≥ 1."""
+    return _floats(2 * special.stdtr(_floats(df), -np.abs(_floats(t))))
+
+
+def binomial_cdf(k: ArrayLike, n: ArrayLike, p: ArrayLike) -> FloatArray:
+    """P(Bin(n, p) ≤ k) by the incomplete beta function; 0 below 0 and 1 from n on."""
+    at, size, chance = (_floats(each) for each in np.broadcast_arrays(k, n, p))
+    inside = (at >= 0) & (at < size)
+    below = np.where(inside, at, 0.0)
+    value = special.betainc(np.where(inside, size - below, 1.0), below + 1, 1 - chance)
+    return np.where(inside, value, np.where(at < 0, 0.0, 1.0))
+
+
+def binomial_pmf(k: ArrayLike, n: ArrayLike, p: ArrayLike) -> FloatArray:
+    """P(Bin(n, p) = k), for 0 ≤ k ≤ n."""
+    at, size, chance = (_floats(each) for each in np.broadcast_arrays(k, n, p))
+    choices = -special.betaln(size - at + 1, at + 1) - np.log1p(size)
+    return _floats(np.exp(choices + special.xlogy(at, chance) + special.xlog1py(size - at, -chance)))
+
+
+def fair_coin_quantile(probability: float, n: ArrayLike) -> FloatArray:
+    """The smallest k with P(Bin(n, ½) ≤ k) ≥ probability."""
+    return _floats(stats.binom.ppf(probability, n, 0.5))
+
+
 def log_beta(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """The logarithm of the beta function."""
     return _floats(special.betaln(_floats(a), _floats(b)))

@@ -18,6 +18,17 @@ def holm(p_values: PValues) -> list[float | None]:
     return _adjust(p_values, _holm)
 
 
+def holm_level(p_values: PValues, place: int, *, alpha: float) -> float:
+    """The level alpha/(m − j) that the test at `place` must reach, the other p-values fixed, for Holm to reject it.
+
+    j: how many of the others, smallest first, are rejected before it stops there: q_k ≤ alpha/(m − k) for k < j.
+    """
+    others = np.sort([1.0 if p is None else p for p in (*p_values[:place], *p_values[place + 1 :])])
+    passed = others <= alpha / (len(p_values) - np.arange(len(others)))
+    rejected = len(others) if passed.all() else int(np.argmin(passed))
+    return float(alpha / (len(p_values) - rejected))
+
+
 def benjamini_hochberg(p_values: PValues) -> list[float | None]:
     """Step-up adjustment that controls the false discovery rate (Benjamini & Hochberg 1995)."""
     return _adjust(p_values, lambda p: step_up_adjusted(p, dependent=False))

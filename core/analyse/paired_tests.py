@@ -23,6 +23,7 @@ _EXACT_BELOW = 0.01  # 20,000 flips cannot pass a correction over thousands of c
 _P_FLOOR = 1e-14  # precision of the FFT
 _TIE_TOLERANCE = 1e-4  # on the sum of differences, in samples
 _UNITS_AT_ONCE = 256  # 41 MB of signs
+_MOST_LOG_E = 688.0  # e^709 is the largest float
 _MOST_COSINES = 1 << 26  # about a second of work; above it the Monte-Carlo p stands
 
 FlipMethod = Literal["none", "mcnemar_midp", "sign_flip", "sign_flip_mc", "sign_flip_lcm"]
@@ -154,9 +155,14 @@ def tost_p(b: ArrayLike, c: ArrayLike, n: ArrayLike, *, delta: float) -> FloatAr
 
 
 def discordance_e_value(b: ArrayLike, c: ArrayLike) -> FloatArray:
-    """Anytime-valid e-value against b ~ Bin(b+c, ½), one draw per arm: Be(b+1, c+1)·2^(b+c); reject at ≥ 1/α."""
+    """Anytime-valid e-value against b ~ Bin(b+c, ½), one draw per arm: Be(b+1, c+1)·2^(b+c); reject at ≥ 1/α.
+
+    The mixture of the likelihood ratio over a uniform share (Ville 1939 bounds its maximum), so it holds at any number
+    of looks. At most 1e299: a float holds no more.
+    """
     first, second = np.asarray(b, dtype=np.float64), np.asarray(c, dtype=np.float64)
-    return np.asarray(np.exp(log_beta(first + 1, second + 1) + (first + second) * math.log(2)), dtype=np.float64)
+    log_e = log_beta(first + 1, second + 1) + (first + second) * math.log(2)
+    return np.asarray(np.exp(np.minimum(log_e, _MOST_LOG_E)), dtype=np.float64)
 
 
 def _flip_distribution(sizes: IntArray) -> FloatArray:

@@ -4,15 +4,16 @@ A metric that does not apply to a cell (no scratchpad asked for) has no row ther
 sample has a row with nulls and the flag `no_values`.
 """
 
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from core.analyse.effective_counts import cluster_wilson, coarser_clusters, effective_rate
+from core.analyse.effective_counts import EffectiveRate, cluster_wilson, coarser_clusters, effective_rate
 from core.analyse.intervals import never_bound
-from core.analyse.measurements import Measurement, cell_table, cluster_codes, measurements
-from core.analyse.row_facts import CELL_SCHEMA, COMMON_SCHEMA, Inherited, Origins, common_columns, table
+from core.analyse.measurements import SPLIT_METRIC, Counted, Measurement, cluster_codes, count
+from core.analyse.row_facts import CELL_SCHEMA, COMMON_SCHEMA, Inherited, common_columns, table
 from core.analyse.study_facts import StudyFacts
 
 RATES_SCHEMA: dict[str, pl.DataType] = {
@@ -38,11 +39,15 @@ RATES_SCHEMA: dict[str, pl.DataType] = {
     "n_eff": pl.Float64(),
     "one_sided_bound": pl.Float64(),
     "rate_blocked_refused": pl.Float64(),
+    "paper_sigma": pl.Float64(),
     "method": pl.String(),
 }
 """Design, section 5, and: prompts with a valid sample, missed samples, those of them that the provider blocked,
 effective n, the one-sided Clopper–Pearson bound of an empty (upper) or full (lower) cell, the rate with blocked replies
-counted as refusals (complied only), the interval's method."""
+counted as refusals (complied only), the paper's bar √(f(1−f)/n), the interval's method."""
+
+FEWEST_EXPECTED = 5.0
+"""With fewer effective successes, or failures, a nominal 95 % Wilson interval covers as little as 90 %."""
 
 
 class RateEstimate(NamedTuple):
@@ -62,24 +67,31 @@ class RateEstimate(NamedTuple):
     n_eff: float | None
     one_sided_bound: float | None
     rate_blocked_refused: float | None
+    paper_sigma: float | None
     method: str
     flags: tuple[str, ...]
 
 
-def rates(samples: pl.DataFrame, verdicts: pl.DataFrame, facts: StudyFacts) -> pl.DataFrame:
+def rates(
+    samples: pl.DataFrame, verdicts: pl.DataFrame, facts: StudyFacts, *, counted: Counted | None = None
+) -> pl.DataFrame:
     """Rates of every metric under every judge of its kind, sorted by model and cell, primary first.
 
     samples and verdicts have the columns of design section 5; ValueError for a status or label outside the contract
-    and for a repeated trial.
+    and for a repeated trial. `counted`: the same, where they have been counted already.
     """
-    cells = {row["cell_id"]: row for row in cell_table(samples).iter_rows(named=True)}
-    origins = Origins(samples, verdicts)
+    known = counted or count(samples, verdicts, facts)
+    cells = {row["cell_id"]: row for row in known.cells.iter_rows(named=True)}
     rows: list[dict[str, object]] = []
-    for measurement in measurements(samples, verdicts, facts):
+    for measurement in known.measurements:
+        if measurement.metric == SPLIT_METRIC:
+            continue
         parts = measurement.counts.partition_by(["model", "cell_id"], as_dict=True, maintain_order=True)
         for (model, cell_id), counts in parts.items():
             estimate = estimate_rate(counts, conf=facts.conf, blocked_refuse=measurement.metric == "complied")
-            sources = origins.of(str(model), str(cell_id), judges=measurement.decided_by(facts))
+            if facts.paper_mode:
+                estimate = with_paper_bars(estimate)
+            sources = known.origins.of(str(model), str(cell_id), judges=measurement.decided_by(facts))
             rows.append(_row(measurement, estimate, facts, model=str(model), cell=cells[cell_id], sources=sources))
     return table(rows, RATES_SCHEMA).sort("model", "cell_id", maintain_order=True)
 
@@ -115,6 +127,7 @@ def estimate_rate(counts: pl.DataFrame, *, conf: float, blocked_refuse: bool = F
         n_eff=None,
         one_sided_bound=None,
         rate_blocked_refused=refused,
+        paper_sigma=None,
         method="none",
         flags=("no_values",),
     )
@@ -132,9 +145,32 @@ def estimate_rate(counts: pl.DataFrame, *, conf: float, blocked_refuse: bool = F
         ci_high=float(interval.high),
         n_eff=effective.n,
         one_sided_bound=bound if k == 0 else 1 - bound if k == n else None,
+        paper_sigma=sqrt((k / n) * (1 - k / n) / n),
         method="wilson" if plain else "cluster_wilson",
-        flags=("single_prompt",) if effective.units < 2 else (),
+        flags=_flags(effective),
     )
+
+
+def with_paper_bars(estimate: RateEstimate) -> RateEstimate:
+    """The estimate with the paper's bar, one standard error √(f(1−f)/n), as its interval: no coverage is claimed.
+
+    Its width is 0 at f = 0 and 1. n counts samples, whatever the repeats.
+    """
+    rate, sigma = estimate.rate, estimate.paper_sigma
+    if rate is None or sigma is None:
+        return estimate._replace(flags=(*estimate.flags, "paper_mode"))
+    return estimate._replace(
+        ci_low=max(0.0, rate - sigma),
+        ci_high=min(1.0, rate + sigma),
+        method="paper_sigma",
+        flags=(*estimate.flags, "paper_mode"),
+    )
+
+
+def _flags(effective: EffectiveRate) -> tuple[str, ...]:
+    if effective.units < 2:
+        return ("single_prompt",)
+    return ("sparse",) if min(effective.rate, 1 - effective.rate) * effective.n < FEWEST_EXPECTED else ()
 
 
 def _row(

@@ -9,10 +9,12 @@ from itertools import product
 import numpy as np
 import polars as pl
 
+from core.analyse.contrasts import contrasts_of
 from core.analyse.outcome_categories import outcome_expression
 from core.analyse.plan_columns import plan_columns
 from core.analyse.row_facts import CELL_SCHEMA, COMMON_SCHEMA
 from core.analyse.study_facts import JudgeFacts, StudyFacts
+from core.plan.analysis_plan import registered
 from core.plan.snapshot import Snapshot
 from core.spec.judging import JudgeKind
 from core.store.derivation import JUDGED, LEAST_REAL_FIRST, judge_column
@@ -101,6 +103,14 @@ def study_facts(snapshot: Snapshot, *, flags: Iterable[str]) -> StudyFacts:
         judges=judges,
         flags=tuple(sorted(set(flags))),
         alpha=spec.analysis.alpha,
+        conf=spec.analysis.conf,
+        seed=spec.analysis.seed,
+        delta_equiv=spec.analysis.delta_equiv,
+        delta_material=spec.analysis.delta_material,
+        contrasts=contrasts_of(spec.analysis),
+        tier_gate=spec.analysis.families.gate,
+        paper_mode=spec.analysis.paper_mode,
+        analysis_digest=registered(spec.analysis, requests=len(snapshot.requests)).digest,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from core.analyse.contrasts import CONTRASTS, Contrast
 from core.plan.records import Provenance
 from core.spec.judging import JudgeKind
 
@@ -38,11 +39,22 @@ class StudyFacts:
     conf: float = 0.95
     """Level of ci_low, ci_high."""
     seed: int = 0
-    """Of the Monte-Carlo tests."""
+    """Of the Monte-Carlo tests and the bootstraps."""
     delta_equiv: float = 0.05
     """Margin of NO_GAP."""
     delta_material: float = 0.05
     """A significant gap of at least this is flagged material."""
+    contrasts: tuple[Contrast, ...] = CONTRASTS
+    """Every one of them is computed in each setting that has both its arms."""
+    tier_gate: bool = False
+    """The tier contrasts of a model are tested only where its headline is a gap."""
+    paper_mode: bool = False
+    """Bars of one standard error, and the reference's denominators."""
+    look: int = 1
+    """How often different data of this study have been looked at, this time included; from 2 on a GAP needs its e-value
+    as well."""
+    analysis_digest: str = ""
+    """Of alpha, margins, contrasts, families and the number of requests, as they are used here."""
 
     def __post_init__(self) -> None:
         for name, value, most in (

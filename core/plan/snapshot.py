@@ -41,7 +41,7 @@ class Snapshot:
 
     @cached_property
     def study_digest(self) -> str:
-        """Identity of what is asked and judged; limits, budget, prices and `analysis` are not part of it."""
+        """Identity of what is asked and judged; of `analysis` the paper mode only, no limits, budget or prices."""
         return fingerprint(identity_of(self))
 
     @cached_property
@@ -142,6 +142,7 @@ def identity_of(snapshot: Snapshot) -> dict[str, object]:
     salt = {stage: text for stage, text in spec.salt.model_dump().items() if text}
     return {
         **({"salt": salt} if salt else {}),
+        **({"analysis": {"paper_mode": True}} if spec.analysis.paper_mode else {}),
         "study": spec.study,
         "models": {model.name: snapshot.targets[model.name] for model in spec.models},
         "subjects": [model.name for model in spec.subjects],

@@ -15,11 +15,11 @@ from core.spec.study import StudySpec
 PLANNED = frozenset(
     {
         "adapter", "api", "arms", "auth", "catalogue", "category_column", "chat_template",
-        "cluster_column", "conf", "contrasts", "delta_equiv", "delta_material", "deployment", "design",
-        "examples", "extra_body", "families", "headers", "headline", "hypotheses", "id_column",
-        "judge_correction", "lab", "order", "paper_mode", "prefill",
+        "cluster_column", "deployment", "design",
+        "examples", "extra_body", "headers", "hypotheses", "id_column",
+        "judge_correction", "lab", "order", "prefill",
         "primary", "prompt", "provider", "query", "reasoning", "requests",
-        "sampling", "scenario_dir", "scratchpad", "seed", "split", "stop", "suffix",
+        "sampling", "scenario_dir", "scratchpad", "split", "stop", "suffix",
         "system_role", "text_column", "wording",
     }
 )  # fmt: skip

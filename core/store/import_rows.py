@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 
 from core.errors import ImportFileError
 from core.plan.imported import ImportedLabel, ImportedTrial
-from core.plan.records import Failure, Provenance, Reply, Usage
+from core.plan.records import Failure, FailureKind, Provenance, Reply, Usage
 from core.scenario.cell import Cell, Factor
 from core.scenario.definition import scenarios
 from core.scenario.message import Message
@@ -205,7 +205,8 @@ def _generation(
         )
     if status not in NO_REPLY:
         values.refuse("raw_text", "has no value", fix=f"fill it, or say in status why not: {' or '.join(NO_REPLY)}")
-    kind = "content_filter" if status == "blocked" else "invalid"  # both are data: nobody owes them
+    # both are data: nobody owes them
+    kind: FailureKind = "content_filter" if status == "blocked" else "invalid"
     return Failure("", kind, values.row.error or f"imported as {status}", provenance=provenance)
 
 

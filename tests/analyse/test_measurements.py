@@ -6,7 +6,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from core.analyse.measurements import measurements
+from core.analyse.measurements import SPLIT_METRIC, measurements
 from core.analyse.study_facts import JudgeFacts, StudyFacts
 
 Frames = tuple[pl.DataFrame, pl.DataFrame]
@@ -17,6 +17,8 @@ def tally(frames: Frames, facts: StudyFacts) -> dict[str, tuple[int, int] | None
     """Metric → (valid, missed) over everything, None where no row is."""
     found: dict[str, tuple[int, int] | None] = {}
     for each in measurements(*frames, facts):
+        if each.metric == SPLIT_METRIC:
+            continue
         counts = each.counts
         found[each.metric] = (int(counts["valid"].sum()), int(counts["missed"].sum())) if len(counts) else None
     return found

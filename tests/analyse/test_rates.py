@@ -99,7 +99,7 @@ def test_rows_inherit_the_least_real_provenance_and_every_flag(
     ]
     table = rates(*make_frames(trials), replace(facts, flags=("partial",))).filter(metric="complied")
     assert table["provenance"].to_list() == ["simulated", "real"]
-    assert table["flags"].to_list() == [["partial", "unpinned"], ["partial", "single_prompt"]]
+    assert table["flags"].to_list() == [["partial", "sparse", "unpinned"], ["partial", "single_prompt"]]
     everything = rates(*make_frames(trials), replace(facts, provenance="imported")).filter(metric="complied")
     assert everything["provenance"].to_list() == ["simulated", "imported"]
 

@@ -42,7 +42,7 @@ def test_the_short_form_fills_its_defaults(tmp_path: Path) -> None:
         (GOOD + "fo: 1\n", ["fo", "unknown key"]),
         (GOOD + "sampling: {max_token: 5}\n", ["sampling.max_token", "did you mean 'max_tokens'"]),
         (GOOD + "sampling: {max_tokens: many}\n", ["sampling.max_tokens", "integer", "'many'"]),
-        (GOOD + "seed: 5\n", ["seed", "not available in this version"]),
+        (GOOD + "provider: x\n", ["provider", "not available in this version"]),
         (GOOD + "grid: {lab: [OpenAI]}\n", ["grid.lab", "not available in this version"]),
         (GOOD.replace("planted", "planted, limits: {rpm: 3}"), ["models[toy]", "limits.rpm belongs to an API engine"]),
         (GOOD.replace("name: toy, ", ""), ["models[0].name", "required"]),
