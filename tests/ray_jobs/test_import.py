@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from core.analyse.samples import SAMPLES_SCHEMA
+from core.errors import StoreError
 from core.plan.next_calls import next_calls
 from core.plan.records import Call, Outcome, Reply
 from core.plan.snapshot import Snapshot
@@ -219,6 +220,35 @@ def test_transcripts_are_stored_as_replies_and_judged_by_the_rules(
     assert snapshot is not None
     assert list(next_calls(snapshot, held.outcomes(snapshot))) == []
     assert set(held.read("texts")["text"]) == {f"Made-up request {at}." for at in range(4)}
+
+
+@pytest.mark.parametrize("broken", ["studies", "labels", "calls"])
+def test_an_import_that_broke_off_is_completed_by_the_same_file(
+    write_rows: WriteRows,
+    tables: Callable[[str, Path], Tables],
+    workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+) -> None:
+    rows = [{**row, "complied": row["condition"] == "free"} for row in transcripts(3)]
+    arguments = ["import", str(write_rows(rows)), "--study", "s", "--quiet"]
+    append = Workspace.append
+
+    def append_or_fail(self: Workspace, table: str, rows: Any) -> None:
+        if table == broken:
+            raise StoreError(f"the commit of {table} failed")
+        append(self, table, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "append", append_or_fail)
+        assert main([*arguments, "--workspace", str(workspace)]) == 3
+    for place in (workspace, tmp_path / "undisturbed"):
+        assert main([*arguments, "--workspace", str(place)]) == 0
+    disturbed, undisturbed = (tables("s", place) for place in (workspace, tmp_path / "undisturbed"))
+    for name in ("samples", "verdicts", "rates", "gaps"):
+        assert disturbed[name].equals(undisturbed[name]), name
+    assert undisturbed["gaps"]["gap"].to_list()[0] == 1.0
 
 
 @pytest.mark.parametrize("rows", [pairs(4, af_votes_yes=8, af_votes_valid=20, partial=False), transcripts(4)])
