@@ -237,7 +237,11 @@ def _check_study(study: str, workspace: Workspace, found: Verification, *, ended
         facts.complete = open_trials(newest, workspace).complete
     except EvaluationError as error:
         found.report(table, study, f"its trials can't be read ({error})", FROM_BACKUP)
-    facts.labelled = len(ImportedLabels(newest, workspace).unseen(range(len(newest.trials))))
+    labels = ImportedLabels(newest, workspace)
+    facts.labelled = len(labels.unseen(range(len(newest.trials))))
+    if labels.trials:
+        for trial in labels.trials.keys() - set(newest.trials.trial_ids(range(len(newest.trials)))):
+            found.report(workspace.table("labels").path, trial, "an imported label is of no planned trial", LOST_ROWS)
     facts.owed = 0 if newest.spec.is_imported else facts.planned - facts.complete
     if facts.complete > facts.replied + facts.failed_for_good + facts.labelled:
         found.report(table, study, "more trials are complete than generations have ended", LOST_ROWS)

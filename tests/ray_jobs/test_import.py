@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from core.analyse.samples import SAMPLES_SCHEMA
 from core.errors import StoreError
+from core.judge.definition import judge_definitions
 from core.plan.next_calls import next_calls
 from core.plan.records import Call, Outcome, Reply
 from core.plan.snapshot import Snapshot
+from core.spec.load import parse_study
 from core.store.import_columns import COMPUTED, LABELS, OPTIONAL, REQUIRED, TEXTS
 from core.store.import_rows import FACTORS
 from core.store.lock import WorkspaceLock
@@ -222,6 +225,24 @@ def test_transcripts_are_stored_as_replies_and_judged_by_the_rules(
     assert set(held.read("texts")["text"]) == {f"Made-up request {at}." for at in range(4)}
 
 
+def test_a_judge_with_a_model_could_go_on_with_what_was_imported(write_rows: WriteRows, workspace: Path) -> None:
+    file = write_rows(transcripts(3))
+    assert main(["import", str(file), "--study", "s", "--quiet", "--workspace", str(workspace)]) == 0
+    held = Workspace(workspace)
+    snapshot = held.snapshot("s")
+    assert snapshot is not None
+    raw = snapshot.spec.model_dump(mode="json")
+    raw["models"].append({"name": "judge", "engine": "scripted", "model": "planted", "role": "judge"})
+    raw["judges"] = {"faking": {"model": "judge", "votes": 2}}
+    spec = parse_study(raw, origin="test")
+    targets = {**snapshot.targets, "judge": "t"}
+    judged = replace(snapshot, spec=spec, judges=judge_definitions(spec), targets=targets)
+    calls = list(next_calls(judged, held.outcomes(judged)))
+    assert {call.stage for call in calls} == {"judge"}
+    assert {"I weigh the note." in call.messages[-1].text for call in calls} == {True}
+    assert {call.parent for call in calls} <= {trial.call_id for trial in snapshot.trials}
+
+
 @pytest.mark.parametrize("broken", ["studies", "labels", "calls"])
 def test_an_import_that_broke_off_is_completed_by_the_same_file(
     write_rows: WriteRows,
@@ -270,6 +291,17 @@ def test_every_command_reads_an_imported_study(
     assert "the store is whole" in told
     for command in ("plan", "run"):
         refusal(command, "s", says=["engine imported", "nothing to plan or run", "afgap analyse s"])
+
+
+def test_a_label_of_no_planned_trial_is_found(
+    write_rows: WriteRows, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--workspace", str(workspace)]
+    assert main(["import", str(write_rows(pairs(2))), "--study", "s", "--quiet", *place]) == 0
+    stray = {"kind": "imported", "study": "s", "trial_id": "0" * 32, "label": "ok", "provenance": "imported"}
+    Workspace(workspace).append("labels", [stray])
+    assert main(["verify", *place]) == 2
+    assert "an imported label is of no planned trial" in capsys.readouterr().err
 
 
 @pytest.mark.slow
