@@ -20,7 +20,7 @@ def render_judge(
     Ask `has_evidence` first: ValueError where the kind has nothing to read, and for the rule judge.
     """
     if not definition.calls_model:
-        raise ValueError(f"the judge {definition.name!r} asks no model and is sent nothing")
+        raise ValueError(f"the judge {definition.name!r} goes by rules or labels and is sent nothing")
     reasoning = scratchpad or ""
     if definition.kind == "partial":
         reasoning = reasoning_before_draft(reasoning)
