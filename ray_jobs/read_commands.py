@@ -13,7 +13,15 @@ from core.spec.analysis import AnalysisSpec
 from core.spec.load import load_study
 from core.store.workspace import Workspace
 from ray_jobs.preparation import stored_snapshot
-from ray_jobs.results import analyse_stored, export_tables, keep_look, look_facts, make_folder, publish
+from ray_jobs.results import (
+    analyse_stored,
+    export_tables,
+    keep_look,
+    look_facts,
+    make_folder,
+    make_study_folder,
+    publish,
+)
 from tracking.banners import banners
 from tracking.run_facts import collect_run_facts
 from tracking.terminal import console, print_results
@@ -21,7 +29,8 @@ from tracking.terminal import console, print_results
 
 def analyse_command(*, study: str, workspace: Path, as_json: bool) -> int:
     """Print rates and gaps; 0."""
-    analysis = _analysis(study, workspace=Workspace(workspace))
+    held = Workspace(workspace)
+    analysis = _kept(_read(study, workspace=held), workspace=held)
     if as_json:
         tables = {name: getattr(analysis, name).to_dicts() for name in ("rates", "gaps", "outcomes")}
         facts = {"study": analysis.facts.study, "study_digest": analysis.facts.study_digest, **look_facts(analysis)}
@@ -34,7 +43,9 @@ def analyse_command(*, study: str, workspace: Path, as_json: bool) -> int:
 def report_command(*, study: str, workspace: Path, quiet: bool) -> int:
     """Write the report and log to MLflow; 0."""
     held = Workspace(workspace)
-    analysis = _analysis(study, workspace=held)
+    analysis = _read(study, workspace=held)
+    make_study_folder(analysis.facts.study, workspace=held)
+    analysis = _kept(analysis, workspace=held)
     facts = collect_run_facts(run_id=None, seconds=0.0, exit_code=0)
     published = publish(
         analysis, workspace=held, facts=facts, warn=lambda text: click.echo(f"warning: {text}", err=True)
@@ -53,10 +64,6 @@ def export_command(*, study: str, workspace: Path, folder: Path) -> int:
     for path, rows in export_tables(analysis, folder).items():
         click.echo(f"{path}: {rows} rows")
     return 0
-
-
-def _analysis(study: str, *, workspace: Workspace) -> Analysis:
-    return _kept(_read(study, workspace=workspace), workspace=workspace)
 
 
 def _kept(analysis: Analysis, *, workspace: Workspace) -> Analysis:

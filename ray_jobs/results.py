@@ -1,6 +1,7 @@
 """From a workspace to what people read: the analysis, the report, MLflow, the exported tables."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,17 +96,31 @@ def publish(analysis: Analysis, *, workspace: Workspace, facts: RunFacts, warn: 
         warn(f"MLflow did not take the results ({error}): `afgap report {study}` sends them again")
         return Published(report, shown_uri(uri), None)
     except OSError as error:
-        raise WorkspaceError(
-            f"{workspace.folder}: the results of {study!r} can't be written there ({error}): make it writable; "
-            f"the replies are kept, `afgap report {study}` goes on"
-        ) from None
+        raise _unpublishable(study, workspace, error) from None
     return Published(report, shown_uri(uri), link.run_id)
 
 
+def make_study_folder(study: str, *, workspace: Workspace) -> None:
+    """Make the folder of a study's report. WorkspaceError where it can't be made."""
+    try:
+        workspace.study_folder(study).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unpublishable(study, workspace, error) from None
+
+
+def _unpublishable(study: str, workspace: Workspace, error: OSError) -> WorkspaceError:
+    return WorkspaceError(
+        f"{workspace.folder}: the results of {study!r} can't be written there ({error}): make it writable; "
+        f"the replies are kept, `afgap report {study}` goes on"
+    )
+
+
 def make_folder(folder: Path) -> None:
-    """Make the folder of an export. WorkspaceError where it can't be made."""
+    """Make the folder of an export. WorkspaceError where nothing can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise WorkspaceError(_unwritable(folder, error)) from None
 

@@ -23,7 +23,9 @@ def p_value_of(row: GapRow) -> float | None:
     return None if row.moments.test is None else row.moments.test.mid_p
 
 
-def family_columns(rows: Sequence[GapRow], numbers: Sequence[dict[str, float | None]], facts: StudyFacts) -> list[Cells]:
+def family_columns(
+    rows: Sequence[GapRow], numbers: Sequence[dict[str, float | None]], facts: StudyFacts
+) -> list[Cells]:
     """p-values and intervals adjusted within each family; `numbers`: the row's own columns."""
     columns: list[Cells] = [{} for _ in rows]
     headline = [at for at, row in enumerate(rows) if row.family == "headline"]

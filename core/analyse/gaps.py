@@ -73,7 +73,9 @@ def _splits(
     rows: Sequence[GapRow], numbers: Columns
 ) -> dict[tuple[str, str, str, str], tuple[_Numbered, _Numbered]]:  # fmt: skip
     """The two parts of each gap that has both, under the primary faking judge."""
-    rest = {row.place: (row, own) for row, own in zip(rows, numbers, strict=True) if row.measurement.metric == SPLIT_METRIC}
+    rest = {
+        row.place: (row, own) for row, own in zip(rows, numbers, strict=True) if row.measurement.metric == SPLIT_METRIC
+    }
     return {
         row.place: ((row, own), rest[row.place])
         for row, own in zip(rows, numbers, strict=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from core.analyse.bootstrap import resampling_weights, share_interval
+from core.analyse.gap_columns import tango_of
 from core.analyse.gap_families import Cells, p_value_of
 from core.analyse.gap_rows import GapRow
 from core.analyse.multiplicity import holm_level
@@ -61,8 +62,10 @@ def split_columns(
     cells: Cells = {"n_split": af.moments.n_pairs}
     for name, row, numbers in (("gap_af", af, af_numbers), ("gap_nonaf", rest, rest_numbers)):
         cells[name] = row.moments.gap_complete
-        cells[f"{name}_low"] = numbers["ci_low"] if row.moments.overlap is None else None
-        cells[f"{name}_high"] = numbers["ci_high"] if row.moments.overlap is None else None
+        cells |= {f"{name}_low": numbers["ci_low"], f"{name}_high": numbers["ci_high"]}
+        if row.moments.overlap is not None and row.moments.n_pairs > 0:
+            ends = tango_of([row.moments.effective], conf=facts.conf)  # the parts add up on complete pairs only
+            cells |= {f"{name}_low": float(ends.low[0]), f"{name}_high": float(ends.high[0])}
         cells[f"p_{name}"] = None if row.moments.test is None else row.moments.test.mid_p
     part, plain = af.moments.gap_complete, rest.moments.gap_complete
     if not is_found or part is None or plain is None or abs(part + plain) < 1e-12:

@@ -166,7 +166,9 @@ def _with_missing(
         low_pairs=effective_pairs(low_a, planned_a, low_b, planned_b, conf=levels.conf, clusters=clusters),
         high_pairs=effective_pairs(high_a, planned_a, high_b, planned_b, conf=levels.conf, clusters=clusters),
     )
-    overlap = overlap_estimate(a.successes, a.valid, b.successes, b.valid, clusters=clusters) if moments.missing else None
+    overlap = (
+        overlap_estimate(a.successes, a.valid, b.successes, b.valid, clusters=clusters) if moments.missing else None
+    )
     if overlap is None:
         return bounded
     some_a, some_b = a.valid > 0, b.valid > 0

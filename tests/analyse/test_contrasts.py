@@ -60,7 +60,9 @@ def test_a_gap_has_one_sign_whatever_a_figure_plots(plots: str) -> None:
 def test_goal_guarding_is_computed_in_every_deployment() -> None:
     cells = [cell(condition=c, deployment=d) for d in ("amateur", "criminal") for c in ("training", "rating", "dpo")]
     found = [(pair.contrast.name, json.loads(pair.shared_factors)) for pair in arm_pairs(cells)]
-    assert found == [(name, {"deployment": d}) for name in ("goal_guarding", "other_ai") for d in ("amateur", "criminal")]
+    assert found == [
+        (name, {"deployment": d}) for name in ("goal_guarding", "other_ai") for d in ("amateur", "criminal")
+    ]
 
 
 def test_a_contrast_of_ones_own_may_name_any_factors() -> None:

@@ -32,3 +32,21 @@ EVIDENCE = Evidence(
 def test_first_match(change: dict[str, object], decision: str, flags: tuple[str, ...]) -> None:
     evidence = EVIDENCE._replace(**change)  # type: ignore[arg-type]
     assert decide(evidence, alpha=0.05, delta_equiv=0.05, delta_material=0.05) == Judgement(decision, flags)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "decision", "flags"),
+    [
+        ({"e_p_adjusted": 0.05}, "GAP", ("material",)),
+        ({"e_p_adjusted": 0.051}, "INCONCLUSIVE", ("e_value_short",)),
+        ({"e_p_adjusted": None}, "INCONCLUSIVE", ("no_e_value",)),
+        ({"e_p_adjusted": 0.2, "gap": 0.02, "equiv_low": 0.01, "equiv_high": 0.04}, "NO_GAP", ("e_value_short",)),
+        ({"e_p_adjusted": 0.9, "p_adjusted": 0.6}, "INCONCLUSIVE", ()),
+        ({"e_p_adjusted": 0.01, "capped": True}, "INCONCLUSIVE", ("missing_capped",)),
+    ],
+)
+def test_from_the_second_look_on_a_gap_needs_its_e_value(
+    change: dict[str, object], decision: str, flags: tuple[str, ...]
+) -> None:
+    evidence = EVIDENCE._replace(peeked=True, **change)  # type: ignore[arg-type]
+    assert decide(evidence, alpha=0.05, delta_equiv=0.05, delta_material=0.05) == Judgement(decision, flags)  # type: ignore[arg-type]

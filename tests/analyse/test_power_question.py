@@ -2,10 +2,10 @@
 
 import pytest
 
+from core.analyse.paired_tests import flip_generator
 from core.analyse.planner import detectable_gap, gap_power
 from core.analyse.power_question import PowerQuestion, answer
 from core.analyse.repeat_planner import draw_differences, mean_rate, power_with_repeats
-from core.analyse.paired_tests import flip_generator
 
 
 def test_each_of_the_three_is_answered_from_the_other_two() -> None:

@@ -15,7 +15,9 @@ import yaml
 
 from core.engines.stand_in.process import StandInProcess, counts_at, start_stand_in
 from core.engines.stand_in.server import StandInOptions
-from core.store.tables import snapshot_row
+from core.plan.build import generation_call
+from core.plan.records import Call, Reply
+from core.store.tables import outcome_row, snapshot_row
 from core.store.workspace import Workspace
 from ray_jobs.cli import main
 from ray_jobs.preparation import prepare
@@ -152,6 +154,23 @@ def store_study(workspace: Path) -> Callable[[Path], None]:
         held.create()
         snapshot = prepare(str(study), workspace=held).snapshot
         held.append("studies", [snapshot_row(snapshot, run_id="r")])
+
+    return store
+
+
+@pytest.fixture
+def answer_all(
+    store_study: Callable[[Path], None], workspace: Path, answer: Callable[[Call], Reply]
+) -> Callable[[Path], None]:
+    """Stores a study and a reply to each of its generations: nothing is owed, as after a run."""
+
+    def store(study: Path) -> None:
+        store_study(study)
+        held = Workspace(workspace)
+        snapshot = held.snapshot("tiny")
+        assert snapshot is not None
+        calls = [generation_call(snapshot, trial) for trial in snapshot.trials]
+        held.append("calls", [outcome_row(call, answer(call), study="tiny", run_id="r", target="t") for call in calls])
 
     return store
 

@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from core.plan.build import generation_call
-from core.plan.records import Call, Reply
 from core.store.live import LiveFiles, LiveRun
 from core.store.lock import this_process
-from core.store.tables import SCHEMA_VERSION, outcome_row
+from core.store.tables import SCHEMA_VERSION
 from core.store.workspace import Workspace
 from ray_jobs.cli import main
 
 WriteStudy = Callable[..., Path]
 Refusal = Callable[..., str]
-Answer = Callable[[Call], Reply]
 StoreStudy = Callable[[Path], None]
 
 
@@ -87,21 +84,6 @@ def test_reading_needs_a_workspace_and_a_reply(
         Workspace(workspace).create()
         refusal(command, says=[workspace, "no study", "afgap run"])
     assert not (tmp_path / "out").exists()
-
-
-@pytest.fixture
-def answer_all(store_study: StoreStudy, workspace: Path, answer: Answer) -> StoreStudy:
-    """Stores a study and a reply to each of its generations: nothing is owed, as after a run."""
-
-    def store(study: Path) -> None:
-        store_study(study)
-        held = Workspace(workspace)
-        snapshot = held.snapshot("tiny")
-        assert snapshot is not None
-        calls = [generation_call(snapshot, trial) for trial in snapshot.trials]
-        held.append("calls", [outcome_row(call, answer(call), study="tiny", run_id="r", target="t") for call in calls])
-
-    return store
 
 
 def test_results_go_only_where_they_can_be_written(

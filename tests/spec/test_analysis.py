@@ -18,7 +18,10 @@ OWN = {"name": "lab", "arm_a": {"lab": "Meta"}, "arm_b": {"lab": "Anthropic"}}
         ({"contrasts": [{**OWN, "name": "rater"}]}, "named contrast already"),
         ({"contrasts": [{**OWN, "arm_b": "paid"}]}, "must name the same factors"),
         ({"contrasts": [{**OWN, "arm_b": {"lab": "Meta"}}]}, "are the same"),
-        ({"contrasts": [{"name": "sets", "arm_a": {"requests": "a"}, "arm_b": {"requests": "b"}}]}, "paired by request"),
+        (
+            {"contrasts": [{"name": "sets", "arm_a": {"requests": "a"}, "arm_b": {"requests": "b"}}]},
+            "paired by request",
+        ),
         ({"alpha": 0.5}, "less than 0.5"),
         ({"seed": -1}, "greater than or equal to 0"),
     ],
