@@ -4,6 +4,7 @@ EvaluationError
 ├── InputError            the user's input is wrong: exit 2, message names file, key and fix
 │   ├── SpecError         the study file
 │   ├── RequestSetError   a request file or set
+│   ├── ImportFileError   a file of transcripts or labels from elsewhere
 │   ├── TemplateError     a prompt template
 │   └── WorkspaceError    the workspace: not writable, locked, newer schema, another study of that name
 ├── EngineError           an engine could not be started or reached
@@ -27,6 +28,10 @@ class SpecError(InputError):
 
 class RequestSetError(InputError):
     """A request set can't be loaded: no such file or column, no rows, a repeated id."""
+
+
+class ImportFileError(InputError):
+    """A file to import can't be read, or holds what can't be taken: message names file, row, column and fix."""
 
 
 class TemplateError(InputError):

@@ -188,6 +188,23 @@ def report(**options: Any) -> int:
     return report_command(**options)
 
 
+@cli.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--study", required=True, help="Name of the study that it makes or extends.")
+@WORKSPACE
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a value of judges or analysis.")
+@JSON
+@QUIET
+def import_file(**options: Any) -> int:
+    """Bring in transcripts or labels from elsewhere and analyse them; the same file again changes nothing.
+
+    FILE is a .jsonl or .parquet file, or a log of Inspect (.eval or .json).
+    """
+    from ray_jobs.import_command import import_command
+
+    return import_command(**options)
+
+
 @cli.command()
 @STUDY
 @WORKSPACE

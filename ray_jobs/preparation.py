@@ -88,6 +88,11 @@ def prepare(
         if overrides:
             raise SpecError("--set: a stored study can't be overridden: give the study file")
         spec, folder = stored.spec, Path.cwd()
+    if spec.is_imported:
+        raise SpecError(
+            f"{study}: its models are of engine imported: their replies were made elsewhere, and there is nothing to "
+            f"plan or run: `afgap import` adds to it, `afgap analyse {spec.study}` shows it"
+        )
     requests = Requests(stored.requests) if stored else load_requests(spec.requests, folder=folder)
     spec, left_out = available_part(spec) if leave_out_unavailable else Available(spec, ())
     behaviours = behaviour_digests(spec)

@@ -138,7 +138,7 @@ def owed_work(snapshot: Snapshot, *, workspace: Workspace, limit: int, retry_fai
     """What the first `limit` trials still need, system failures included."""
     found = open_trials(snapshot, workspace, limit=limit, retry_failed=retry_failed)
     standing = owed_again(found.outcomes, retry_failed=retry_failed)
-    judge_models = frozenset(judge.model for judge in snapshot.judges if not judge.is_rules)
+    judge_models = frozenset(judge.model for judge in snapshot.judges if judge.calls_model)
     everyone = judge_models | {model.name for model in snapshot.spec.subjects}
     labels: set[str] = set()
     for index in found.indices.tolist():

@@ -28,11 +28,13 @@ def banners(analysis: Analysis) -> Iterator[Banner]:
     if "imported" in analysis.samples["provenance"]:
         yield Banner("Imported transcripts", "Some replies were made elsewhere and brought in as they were.")
     if "partial" in analysis.facts.flags:
-        yield Banner(
-            "Partial run",
-            f"{analysis.samples.height:,} of {len(snapshot.trials):,} planned replies are there. The same command "
-            "goes on; numbers will change.",
-        )
+        there = f"{analysis.samples.height:,} of {len(snapshot.trials):,}"
+        if snapshot.spec.is_imported:
+            text = f"{there} combinations of model, cell, request and repeat were imported."
+            yield Banner("Partial import", text)
+        else:
+            text = f"{there} planned replies are there. The same command goes on; numbers will change."
+            yield Banner("Partial run", text)
     if analysis.facts.paper_mode:
         yield Banner(
             "Paper mode",

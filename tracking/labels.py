@@ -209,4 +209,6 @@ def some_of(names: Sequence[str], *, most: int = 5) -> str:
 def judge_words(analysis: Analysis, judge: JudgeFacts) -> str:
     """A judge's name and who answers for it."""
     definition = next(each for each in analysis.snapshot.judges if each.name == judge.name)
-    return f"{judge.name} ({'tags and phrases' if definition.is_rules else definition.model})"
+    if not definition.calls_model:
+        return f"{judge.name} ({'tags and phrases' if definition.is_rules else 'imported labels'})"
+    return f"{judge.name} ({definition.model})"

@@ -89,7 +89,7 @@ def model_facts_of(analysis: Analysis, model: str, run_facts: RunFacts) -> Facts
     for row in analysis.gaps.filter(mine & (pl.col("family") != "headline")).iter_rows(named=True):
         _put(metrics, {gap_name(analysis, row): row["gap"]})
     _put(metrics, attribution_metrics(analysis, model))
-    judging = [judge.model for judge in analysis.snapshot.judges if not judge.is_rules]
+    judging = [judge.model for judge in analysis.snapshot.judges if judge.calls_model]
     tags = _tags(analysis, headline, run_facts, labels={model, *judging}) | _verdicts(analysis, model)
     if len(metrics) > MOST_METRICS:
         tags["metrics_left_out"] = f"{len(metrics) - MOST_METRICS} of {len(metrics)}: see the artifact tables"

@@ -9,7 +9,9 @@ from tracking.terminal import usd
 
 
 def planned_rows(analysis: Analysis) -> list[PlannedActual]:
-    """Planned and actual calls, tokens and USD, per model and stage."""
+    """Planned and actual calls, tokens and USD, per model and stage; no plan of what was imported."""
+    if analysis.snapshot.spec.is_imported:
+        return planned_and_actual((), analysis.spend)
     facts = {model.name: model_facts(model) for model in analysis.snapshot.spec.models}
     return planned_and_actual(planned_stages(analysis.snapshot, facts=facts), analysis.spend)
 

@@ -91,7 +91,7 @@ def render_report(analysis: Analysis, drawings: tuple[Drawing, ...], *, run_fact
         figures=[(drawing, Markup(for_page(drawing))) for drawing in drawings],
         tables=_tables(analysis),
         transcripts=transcripts(analysis),
-        selection_rule=selection_rule(analysis.samples),
+        selection_rule=_selection_rule(analysis),
         conf=conf_words(analysis.facts),
         margin=f"{100 * analysis.facts.delta_equiv:g}",
         alpha=f"{analysis.facts.alpha:g}",
@@ -106,6 +106,12 @@ def render_report(analysis: Analysis, drawings: tuple[Drawing, ...], *, run_fact
         templates=[Fact(name, digest) for name, digest in sorted(analysis.snapshot.templates.items())],
         versions=[Fact(name, version) for name, version in sorted(run_facts.versions.items())],
     )
+
+
+def _selection_rule(analysis: Analysis) -> str:
+    if analysis.snapshot.spec.is_imported and not any(each.text for each in analysis.snapshot.requests):
+        return "None: only labels were imported."
+    return selection_rule(analysis.samples)
 
 
 def answers(analysis: Analysis) -> list[Answer]:
@@ -201,7 +207,9 @@ def _sizes(snapshot: Snapshot) -> list[Fact]:
         Fact("requests", f"{len(snapshot.requests):,} from {request_sources(snapshot)}"),
         Fact(
             "sampling",
-            f"temperature {_sampled_at(spec.sampling.temperature)}, at most {spec.sampling.max_tokens:,} tokens, "
+            f"made elsewhere, {spec.sampling.repeats:,} per request and condition"
+            if spec.is_imported
+            else f"temperature {_sampled_at(spec.sampling.temperature)}, at most {spec.sampling.max_tokens:,} tokens, "
             f"{spec.sampling.repeats:,} per request and condition",
         ),
     ]

@@ -219,9 +219,9 @@ def judges_table(analysis: Analysis) -> PageTable:
                 judge.kind,
                 judge.model,
                 judge.version,
-                NOTHING if judge.is_rules else str(judge.votes),
+                NOTHING if judge.is_rules or (judge.is_labels and judge.kind != "faking") else str(judge.votes),
                 f"{float(judge.threshold):g}" if judge.kind == "faking" else NOTHING,
-                NOTHING if judge.is_rules else f"{judge.temperature:g}",
+                f"{judge.temperature:g}" if judge.calls_model else NOTHING,
                 "no",
             )
         )

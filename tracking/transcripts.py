@@ -102,7 +102,7 @@ def selection_rule(samples: pl.DataFrame, *, most: int = MOST_TRANSCRIPTS) -> st
 
 
 def transcripts(analysis: Analysis, *, most: int = MOST_TRANSCRIPTS) -> tuple[Transcript, ...]:
-    """The selected transcripts in plan order: a request's conditions stand together."""
+    """The selected transcripts in plan order: a request's conditions stand together. Labels alone are none."""
     snapshot = analysis.snapshot
     tables = analysis.trial_tables(sorted(select_transcripts(analysis, most=most)))
     verdicts = _by_trial(tables.verdicts)
@@ -110,6 +110,7 @@ def transcripts(analysis: Analysis, *, most: int = MOST_TRANSCRIPTS) -> tuple[Tr
     return tuple(
         _transcript(snapshot, row, verdicts.get(row["trial_id"], ()), votes.get(row["trial_id"], ()))
         for row in tables.samples.iter_rows(named=True)
+        if row["request_text"] is not None
     )
 
 

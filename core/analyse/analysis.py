@@ -151,8 +151,13 @@ def analyse_workspace(snapshot: Snapshot, workspace: Workspace, *, prices: Mappi
     derived = stored_rows(snapshot, workspace)
     replies = _Stored(snapshot, workspace)
     study = snapshot.spec.study
+
+    def events() -> pl.DataFrame:
+        own = workspace.call_facts(study)
+        return own.filter(pl.col("stage") != "generate") if snapshot.spec.is_imported else own
+
     history = _History(stored_looks(workspace, study), registered_plan(workspace, study))
-    return _analysis(snapshot, derived, replies, lambda: workspace.call_facts(study), prices=prices, history=history)
+    return _analysis(snapshot, derived, replies, events, prices=prices, history=history)
 
 
 @dataclass(frozen=True, slots=True)

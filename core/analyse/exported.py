@@ -108,7 +108,7 @@ def _texts(snapshot: Snapshot, states: Sequence[TrialState], *, prices: Mapping[
     columns: dict[str, list[str | None]] = {
         "trial_id": [state.trial.trial_id for state in states],
         "call_id": [state.trial.call_id for state in states],
-        "request_text": [requests[state.trial.request_id].text for state in states],
+        "request_text": [requests[state.trial.request_id].text or None for state in states],  # labels may come alone
         "scratchpad_text": [each.scratchpad if each else None for each in parsed],
         "output_text": [each.visible or None if each else None for each in parsed],
         "raw_text": [reply.text if reply else None for reply in replies],

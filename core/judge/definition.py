@@ -11,10 +11,12 @@ from core.judge.skips import skips_version
 from core.judge.votes import VOTE_PARSER_VERSION
 from core.scenario.reply_protocol import PARSER_VERSION
 from core.scenario.templates import Template, read_template
-from core.spec.judging import RULES, JudgeKind, JudgeSpec
+from core.spec.judging import LABELS, RULES, JudgeKind, JudgeSpec
 from core.spec.study import StudySpec
 
 TEMPLATES = Path(__file__).parent / "templates"
+COUNTS_VERSION = 1
+"""Raised when the same imported counts would be read differently (core/judge/counted.py)."""
 VERSION_LENGTH = 12
 """Hex digits of a judge version."""
 
@@ -35,7 +37,7 @@ class JudgeDefinition:
     name: str
     kind: JudgeKind
     model: str
-    """Label of a model entry, or `rules`."""
+    """Label of a model entry, `rules`, or `labels`."""
     votes: int
     """Planned draws per sample."""
     temperature: float
@@ -56,6 +58,16 @@ class JudgeDefinition:
     def is_rules(self) -> bool:
         """It reads tags and phrases and calls no model."""
         return self.model == RULES
+
+    @property
+    def is_labels(self) -> bool:
+        """Its labels came with an import."""
+        return self.model == LABELS
+
+    @property
+    def calls_model(self) -> bool:
+        """It asks a model."""
+        return not (self.is_rules or self.is_labels)
 
 
 def judge_definitions(study: StudySpec) -> tuple[JudgeDefinition, ...]:
@@ -90,6 +102,11 @@ def judge_version(kind: JudgeKind, *, rules: bool) -> str:
     return fingerprint(kind, PARSER_VERSION, VOTE_PARSER_VERSION, prompts, skips)[:VERSION_LENGTH]
 
 
+def labels_version(kind: JudgeKind) -> str:
+    """Of labels that came with an import: what they go by is not known here, but for how counts are read."""
+    return fingerprint("labels", kind, COUNTS_VERSION)[:VERSION_LENGTH]
+
+
 def _definition(name: str, judge: JudgeSpec, *, is_alone: bool) -> JudgeDefinition:
     kind = kind_of(name, judge)
     is_faking = kind == "faking"
@@ -103,5 +120,5 @@ def _definition(name: str, judge: JudgeSpec, *, is_alone: bool) -> JudgeDefiniti
         threshold=Decimal(str(judge.threshold)),
         max_tokens=judge.max_tokens,
         primary=name == kind or is_alone,
-        version=judge_version(kind, rules=judge.model == RULES),
+        version=labels_version(kind) if judge.model == LABELS else judge_version(kind, rules=judge.model == RULES),
     )

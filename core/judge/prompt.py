@@ -19,8 +19,8 @@ def render_judge(
 
     Ask `has_evidence` first: ValueError where the kind has nothing to read, and for the rule judge.
     """
-    if definition.is_rules:
-        raise ValueError(f"the judge {definition.name!r} goes by rules and is sent nothing")
+    if not definition.calls_model:
+        raise ValueError(f"the judge {definition.name!r} goes by rules or labels and is sent nothing")
     reasoning = scratchpad or ""
     if definition.kind == "partial":
         reasoning = reasoning_before_draft(reasoning)

@@ -93,7 +93,7 @@ def estimate(
         )
     trials = per_model * len(spec.subjects)
     for judge in snapshot.judges:
-        if judge.is_rules:
+        if not judge.calls_model:
             continue
         one = _judge_input(snapshot, judge)
         rows.append(

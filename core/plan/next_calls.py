@@ -12,7 +12,7 @@ from core.judge.verdict import Verdict, Vote
 from core.judge.voting import decide
 from core.plan.build import generation_call
 from core.plan.question import Question, ask_judge, is_system_failure, parse_trial_reply
-from core.plan.records import Call, Failure, Outcome, Reply, Trial
+from core.plan.records import Call, Failure, Outcome, Reply, Trial, Unseen
 from core.plan.snapshot import Snapshot
 from core.scenario.reply_protocol import ParsedReply, failed_reply
 
@@ -32,7 +32,7 @@ class TrialState:
     """All that is known of a trial and all that it still needs."""
 
     trial: Trial
-    generation: Outcome | None
+    generation: Outcome | Unseen | None
     parsed: ParsedReply | None
     draws: Mapping[str, tuple[Draw, ...]] = field(default_factory=dict)
     """Judge name → its draws that have ended, in draw order."""
@@ -61,7 +61,8 @@ def trial_state(snapshot: Snapshot, trial: Trial, folded: Mapping[str, Outcome])
     """Where one trial stands. `folded` maps call id → the outcome that counts."""
     generation = folded.get(trial.call_id)
     if generation is None:
-        return TrialState(trial, None, None, owed=(generation_call(snapshot, trial),))
+        owed_here = () if snapshot.spec.is_imported else (generation_call(snapshot, trial),)
+        return TrialState(trial, None, None, owed=owed_here)
     if isinstance(generation, Failure):
         return TrialState(
             trial, generation, failed_reply(generation.kind), has_system_failure=is_system_failure(generation)

@@ -105,7 +105,12 @@ def parse_trial_reply(snapshot: Snapshot, trial: Trial, reply: Reply) -> ParsedR
 def ask_judge(
     snapshot: Snapshot, trial: Trial, *, judge: JudgeDefinition, parsed: ParsedReply
 ) -> Question | Verdict | None:
-    """The question that a judge has to draw on, the verdict where it needs no model, None where it has no evidence."""
+    """The question that a judge has to draw on, the verdict where it needs no model, None where it has no evidence.
+
+    None for imported labels, which no text tells: see core/store/imported_labels.py.
+    """
+    if judge.is_labels:
+        return None
     if not has_evidence(judge.kind, parsed, scratchpad_asked=snapshot.cell_by_id[trial.cell_id].asks_for_scratchpad):
         return None
     if judge.is_rules:

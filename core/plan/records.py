@@ -128,3 +128,15 @@ class Failure:
 
 
 Outcome = Reply | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A generation that was made elsewhere and of which only labels are known: no reply is stored of it."""
+
+    call_id: str
+    has_scratchpad: bool
+    """It held a scratchpad, as far as its status and labels tell."""
+    has_output: bool
+    """It held visible text, as far as they tell."""
+    provenance: Provenance = "imported"

@@ -50,6 +50,8 @@ def target_of(entry: ModelSpec, *, behaviour_digest: str | None) -> dict[str, ob
         return {"engine": "scripted", "behaviour": behaviour_digest}
     if entry.engine == "vllm":
         return {**engine_of(entry), **_asked_of(entry)}
+    if entry.engine == "imported":
+        return {"engine": "imported", "model": entry.model}
     place = {"behaviour": behaviour_digest} if behaviour_digest else {"base_url": normalised_url(entry)}
     return {"engine": entry.engine, "api": entry.api_kind, "model": entry.model, **place, **_asked_of(entry)}
 
@@ -105,6 +107,13 @@ def _digest(target: dict[str, object], *, entry: ModelSpec) -> str:
         raise SpecError(f"models[{entry.name}].{field}: {error}: use plain YAML values") from None
 
 
+def imported_target(model: str, *, cell_id: str) -> str:
+    """Who answered an imported generation, and in which cell: without the scenario's prompt the arms of a pair may have
+    the same messages, and are different calls all the same.
+    """
+    return fingerprint({"engine": "imported", "model": model, "cell": cell_id})
+
+
 def normalised_url(entry: ModelSpec) -> str:
     """The server's address without a trailing slash or default port, in lower case up to the path."""
     # an entry with a stand-in and an account's own address has none yet: the address of its engine's API stands for it
@@ -122,6 +131,8 @@ def model_flags(entry: ModelSpec) -> tuple[str, ...]:
     flags = []
     if entry.engine == "scripted" or entry.stand_in is not None:
         flags.append("simulated")
+    elif entry.engine == "imported":
+        pass  # what its name means is for those to say who made the replies
     elif entry.engine == "vllm":
         adapter = locate_adapter(entry.adapter) if entry.adapter else None
         if not locate_weights(entry.model).is_pinned or (adapter and not adapter.is_pinned):

@@ -53,7 +53,7 @@ class JudgedTrials:
     def __init__(self, snapshot: Snapshot, *, stored_questions: Collection[str]) -> None:
         """`stored_questions`: content ids of questions of which the store has draws that were not read yet."""
         self._snapshot = snapshot
-        self._has_judges = any(not judge.is_rules for judge in snapshot.judges)
+        self._has_judges = any(judge.calls_model for judge in snapshot.judges)
         self._questions = OpenQuestions(stored_questions)
         self._open: dict[int, _OpenTrial] = {}
         self._complete: list[tuple[int, TrialState]] = []

@@ -44,5 +44,5 @@ class PromptSizes:
     def _prefix_bytes(self) -> dict[str, int]:
         """Cell id or judge's name → bytes of its system message."""
         cells = {cell.cell_id: render_messages(cell, "", self._snapshot.prompts)[:1] for cell in self._snapshot.cells}
-        judges = {judge.name: judge_prefix(judge) for judge in self._snapshot.judges if not judge.is_rules}
+        judges = {judge.name: judge_prefix(judge) for judge in self._snapshot.judges if judge.calls_model}
         return {name: bytes_of(messages) for name, messages in (cells | judges).items()}

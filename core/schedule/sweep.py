@@ -62,7 +62,7 @@ class Sweep:
         self._snapshot = snapshot
         self._lane_of = {label: lane.name for lane in lanes for label in lane.labels}
         self._lanes = {lane.name: lane for lane in lanes}
-        self._judges = tuple(judge for judge in snapshot.judges if not judge.is_rules)
+        self._judges = tuple(judge for judge in snapshot.judges if judge.calls_model)
         self._sizes = PromptSizes(snapshot)
         self._means = MeanTokens()
         self._pending: dict[str, _Pending] = {}

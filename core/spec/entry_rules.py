@@ -55,11 +55,13 @@ def _engine_fields(entry: "ModelSpec") -> str | None:
     if not entry.is_api:
         for field in _given(entry, API_FIELDS):
             return f"{field} belongs to an API engine, not {entry.engine}: remove it"
-    if entry.engine == "scripted":
+    if entry.engine == "imported" and entry.role == "judge":
+        return "role judge: an imported entry answers nobody: use another engine"
+    if entry.engine in ("scripted", "imported"):
         for field in _given(entry, NOT_SCRIPTED):
-            return f"{field} means nothing to a script: remove it"
+            return f"{field} means nothing where no model is asked: remove it"
         if entry.sampling.fixed or entry.reasoning.mode or entry.reasoning.effort or entry.reasoning.budget_tokens:
-            return "sampling and reasoning mean nothing to a script, but for what the study may say: remove them"
+            return "sampling and reasoning mean nothing where no model is asked, but for what the study may say: remove them"
     return None
 
 

@@ -11,12 +11,15 @@ JudgeKind = Literal["compliance", "faking", "partial"]
 RULES = "rules"
 """Reserved model name of the judge that reads decision tags and refusal phrases instead of calling a model."""
 
+LABELS = "labels"
+"""Reserved model name of the judge of an imported study whose labels came with it."""
+
 
 class JudgeSpec(Frozen):
     """One judge. Several of one kind stand side by side; the one that bears its kind's name is primary."""
 
     model: str
-    """A name from `models`, or `rules`."""
+    """A name from `models`, or `rules`; in an imported study also `labels`."""
     kind: JudgeKind | None = None
     """compliance, faking or partial; null: the judge's own name."""
     votes: int | None = Field(default=None, ge=1, le=200)

@@ -50,10 +50,15 @@ _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _m
 
 def load_study(path: Path, *, overrides: Sequence[str] = ()) -> StudySpec:
     """Read and check a study file; `overrides` are texts such as `sampling.max_tokens=512`."""
-    raw = _read_yaml(path)
+    raw = with_overrides(_read_yaml(path), overrides)
+    return parse_study(_with_catalogue(raw, origin=str(path)), origin=str(path))
+
+
+def with_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A study as plain data, changed in place by texts such as `analysis.alpha=0.01`. SpecError for a wrong one."""
     for override in overrides:
         _apply_override(raw, override)
-    return parse_study(_with_catalogue(raw, origin=str(path)), origin=str(path))
+    return raw
 
 
 def parse_study(raw: Mapping[str, Any], *, origin: str) -> StudySpec:

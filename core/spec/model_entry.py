@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from core.spec.entry_rules import broken_rule
 from core.spec.frozen import EnvName, Frozen, Label
-from core.spec.judging import RULES
+from core.spec.judging import LABELS, RULES
 from core.spec.limits import LimitsSpec, PriceSpec
 from core.spec.providers import API_ENGINES, PROVIDERS, ApiKind, EngineKind
 from core.spec.serving import AuthSpec, HeaderName, ModelSamplingSpec, ReasoningSpec, TurnMarkers
@@ -88,8 +88,8 @@ class ModelSpec(Frozen):
         problem = broken_rule(self)
         if problem is not None:
             raise ValueError(problem)
-        if self.name == RULES:
-            raise ValueError(f"the name {RULES!r} is reserved for the rule judge: choose another")
+        if self.name in (RULES, LABELS):
+            raise ValueError(f"the name {self.name!r} is reserved for a judge without a model: choose another")
         return self
 
     @property

@@ -37,6 +37,8 @@ def _facts(entry: ModelSpec) -> ModelFacts:
     if entry.price is not None:
         source = f"study, as of {entry.price.as_of}" if entry.price.as_of else "study, undated"
         return ModelFacts(entry.price, source, _listed(entry).context_length if entry.is_api else None)
+    if entry.engine == "imported":
+        return ModelFacts(None, "unknown: imported", None)
     if not entry.is_api or entry.stand_in is not None:
         return ModelFacts(FREE, "free", None)
     return _listed(entry)

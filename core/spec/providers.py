@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-EngineKind = Literal["vllm", "openai", "anthropic", "scripted"]
+EngineKind = Literal["vllm", "openai", "anthropic", "scripted", "imported"]
+"""imported: nobody answers here; `afgap import` makes such entries."""
 ApiKind = Literal["chat", "completions", "responses", "messages"]
 
 API_ENGINES: tuple[EngineKind, ...] = ("openai", "anthropic")

@@ -11,7 +11,7 @@ from core.spec.analysis import AnalysisSpec, BudgetSpec
 from core.spec.asking import ReuseRule, SaltSpec, SamplingSpec
 from core.spec.frozen import Frozen, Label
 from core.spec.grid import GridItem, GridSpec
-from core.spec.judging import RULES, JudgeSpec
+from core.spec.judging import LABELS, RULES, JudgeSpec
 from core.spec.limits import RatesSpec
 from core.spec.model_entry import ModelSpec
 from core.spec.request_sets import AskedSpec
@@ -76,7 +76,12 @@ class StudySpec(Frozen):
                 raise ValueError(
                     f"judges.{name}: its kind is missing and {name!r} is none: add kind: compliance, faking or partial"
                 )
-            if judge.model != RULES and judge.model not in labels:
+            if judge.model == LABELS and not self.is_imported:
+                raise ValueError(
+                    f"judges.{name}.model: {LABELS!r} are those of an imported study: name an entry of models, or "
+                    f"{RULES!r}"
+                )
+            if judge.model not in (RULES, LABELS) and judge.model not in labels:
                 raise ValueError(
                     f"judges.{name}.model: {judge.model!r} is no name from models ({', '.join(labels)}) nor {RULES!r}"
                 )
@@ -94,6 +99,16 @@ class StudySpec(Frozen):
                 raise ValueError(
                     f"judges: {kind} has several judges and none is named {kind!r}: name the primary one so"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _is_imported_as_a_whole(self) -> "StudySpec":
+        others = [model.name for model in self.subjects if model.engine != "imported"]
+        if others and len(others) < len(self.subjects):
+            raise ValueError(
+                f"models[{others[0]}].engine: stands beside imported entries: what is run and what is imported are two "
+                "studies"
+            )
         return self
 
     @model_validator(mode="after")
@@ -153,6 +168,11 @@ class StudySpec(Frozen):
     def subjects(self) -> tuple[ModelSpec, ...]:
         """The entries that are swept."""
         return tuple(model for model in self.models if model.role == "subject")
+
+    @property
+    def is_imported(self) -> bool:
+        """Its replies were made elsewhere: `afgap import` brought them, and no run makes any."""
+        return any(model.engine == "imported" for model in self.subjects)
 
     def entry(self, name: str) -> ModelSpec:
         """The model entry of that name; KeyError where there is none."""

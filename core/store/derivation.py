@@ -16,14 +16,15 @@ from core.identity import fingerprint
 from core.judge.skips import is_canned
 from core.judge.verdict import Label, Stop, VerdictStatus
 from core.plan.next_calls import TrialState
-from core.plan.records import Failure, Provenance, Reply
+from core.plan.records import Failure, Provenance, Reply, Unseen
 from core.plan.snapshot import Snapshot
 from core.scenario.reply_protocol import Decision, Status
 
 _CORE = Path(__file__).resolve().parent.parent
 # Folders and files whose text decides how a stored reply is read: any change of them makes the cache anew.
 _SOURCES = ("scenario/reply_protocol.py", "judge", "plan/next_calls.py", "plan/question.py", "plan/trials.py",
-            "store/derivation.py", "store/fold.py", "store/tables.py", "identity.py")  # fmt: skip
+            "store/derivation.py", "store/imported_labels.py",
+            "store/fold.py", "store/tables.py", "identity.py")  # fmt: skip
 
 LEAST_REAL_FIRST: tuple[Provenance, ...] = ("simulated", "imported", "real")
 PROVENANCE = pl.Enum(LEAST_REAL_FIRST)
@@ -131,9 +132,12 @@ def _row(index: int, state: TrialState, judges: tuple[tuple[str, bool], ...]) ->
             generation.finish_reason, generation.served_model, generation.engine_version,
             usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning,
         )  # type: ignore[assignment] # fmt: skip
+    marks = (parsed.scratchpad is not None, bool(parsed.visible))
+    if isinstance(generation, Unseen):
+        marks = (generation.has_scratchpad, generation.has_output)
     return (
         index, parsed.status, ",".join(parsed.defects), parsed.decision, *reply,
-        parsed.scratchpad is not None, bool(parsed.visible), is_canned(parsed.visible), _least_real(sample),
+        *marks, is_canned(parsed.visible), _least_real(sample),
         failures or None, *judged,
     )  # fmt: skip
 

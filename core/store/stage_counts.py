@@ -49,7 +49,7 @@ class StageCounts:
         self._stages |= {
             (judge.model, judge.name): StageCount(judge.model, judge.name)
             for judge in snapshot.judges
-            if not judge.is_rules
+            if judge.calls_model
         }
         is_left = np.ones(len(snapshot.trials), dtype=bool)
         if workspace.exists:
@@ -58,7 +58,8 @@ class StageCounts:
             self._add_complete(known)
             is_left[known["trial"].to_numpy()] = False
             self._add_begun(is_left)
-        self._add_generations(np.flatnonzero(is_left), owed=True)
+        if not snapshot.spec.is_imported:  # what an import lacks nobody makes
+            self._add_generations(np.flatnonzero(is_left), owed=True)
 
     @property
     def stages(self) -> list[StageCount]:
@@ -69,7 +70,7 @@ class StageCounts:
         self.complete += rows.height
         trials = rows["trial"].to_numpy()
         for at, judge in enumerate(self._snapshot.judges):
-            if not judge.is_rules:
+            if judge.calls_model:
                 self._stages[judge.model, judge.name].stored += int(rows[judge_column(at, "draws")].sum())
         failed = rows.filter(pl.col("failures").is_not_null())
         lost = self._snapshot.trials.call_ids(failed["trial"].to_list())
@@ -111,7 +112,7 @@ class StageCounts:
         elif state.generation is not None:
             self._stages[trial.model, GENERATE].stored += 1
         for judge in self._snapshot.judges:
-            if not judge.is_rules:
+            if judge.calls_model:
                 self._stages[judge.model, judge.name].stored += len(state.draws.get(judge.name, ()))
 
     def _add_generations(self, trials: np.ndarray, *, owed: bool) -> None:

@@ -66,10 +66,13 @@ LABELS: dict[str, pl.DataType] = {
     "kind": pl.String(),  # human | imported | validation
     "study": pl.String(),
     "trial_id": pl.String(),
-    "judge_kind": pl.String(),
-    "label": pl.String(),
+    "judge_kind": pl.String(),  # null: the imported sample itself
+    "label": pl.String(),  # of an imported sample: its status, null where its reply is in `calls`
     "score": pl.Float64(),
     "source": pl.String(),
+    "votes_yes": pl.Int32(),  # imported faking labels that came as counts
+    "votes_valid": pl.Int32(),
+    "provenance": pl.String(),  # of the reply that is labelled
     "written_at": pl.Datetime("us", "UTC"),
 }
 TABLES: Mapping[str, Mapping[str, pl.DataType]] = {

@@ -17,6 +17,7 @@ from core.plan.question import Question, ask_judge, parse_trial_reply
 from core.plan.records import Outcome, Reply, Trial
 from core.plan.snapshot import Snapshot
 from core.store.fold import fold, fold_outcomes
+from core.store.imported_labels import ImportedLabels
 from core.store.tables import row_outcome
 from core.store.workspace import Workspace
 
@@ -63,16 +64,22 @@ class BatchReader:
     def __init__(self, snapshot: Snapshot, workspace: Workspace) -> None:
         self._snapshot = snapshot
         self._workspace = workspace
-        self._judges = tuple(judge for judge in snapshot.judges if not judge.is_rules)
+        self._judges = tuple(judge for judge in snapshot.judges if judge.calls_model)
+        self._labels = ImportedLabels(snapshot, workspace)
         draws = sum(judge.votes for judge in self._judges)
         self.size = BATCH if not draws else max(1, min(BATCH, DRAWS // draws))
 
     def states(self, indices: Sequence[int]) -> Iterator[tuple[Batch, dict[str, Outcome]]]:
         """Batches of (index, state) of those trials whose generation has ended, with the outcomes behind them."""
+        replied = 0
         for rows in self.generations(indices):
             with _collector_paused():
                 found = self.states_of(rows)
+            replied += len(found[0])
             yield found
+        for start in range(0, len(indices) if replied < len(indices) else 0, self.size):
+            if unseen := self._labels.unseen(indices[start : start + self.size]):
+                yield unseen, {}
 
     def states_of(self, rows: pl.DataFrame) -> tuple[Batch, dict[str, Outcome]]:
         """The states behind a batch of `generations`, and the outcomes that make them."""
@@ -85,7 +92,8 @@ class BatchReader:
         contents = {question.content for _, trial in batch for question in self._questions(trial, outcomes)}
         if contents:
             outcomes.update(self._draws(contents))
-        return [(index, trial_state(self._snapshot, trial, outcomes)) for index, trial in batch], outcomes
+        states = [(index, trial_state(self._snapshot, trial, outcomes)) for index, trial in batch]
+        return self._labels.with_verdicts(states), outcomes
 
     def generations(self, indices: Sequence[int]) -> Iterator[pl.DataFrame]:
         """Rows of `calls` that count, of these trials' generations, with the column `trial`.

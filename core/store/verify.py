@@ -18,6 +18,7 @@ from core.plan.question import DATA_FAILURES
 from core.plan.snapshot import Snapshot, snapshot_from_json
 from core.store.delta import DataFile
 from core.store.digest_set import DigestSet
+from core.store.imported_labels import ImportedLabels
 from core.store.owed import open_trials
 from core.store.row_identity import Salts, wrong_call_ids, wrong_content_ids
 from core.store.workspace import Workspace
@@ -60,6 +61,8 @@ class StudyFacts:
     complete: int = 0
     """Trials that need nothing more."""
     owed: int = 0
+    labelled: int = 0
+    """Imported trials of which only labels are stored."""
 
 
 @dataclass(slots=True)
@@ -234,7 +237,12 @@ def _check_study(study: str, workspace: Workspace, found: Verification, *, ended
         facts.complete = open_trials(newest, workspace).complete
     except EvaluationError as error:
         found.report(table, study, f"its trials can't be read ({error})", FROM_BACKUP)
-    facts.owed = facts.planned - facts.complete
-    if facts.complete > facts.replied + facts.failed_for_good:
+    labels = ImportedLabels(newest, workspace)
+    facts.labelled = len(labels.unseen(range(len(newest.trials))))
+    if labels.trials:
+        for trial in labels.trials.keys() - set(newest.trials.trial_ids(range(len(newest.trials)))):
+            found.report(workspace.table("labels").path, trial, "an imported label is of no planned trial", LOST_ROWS)
+    facts.owed = 0 if newest.spec.is_imported else facts.planned - facts.complete
+    if facts.complete > facts.replied + facts.failed_for_good + facts.labelled:
         found.report(table, study, "more trials are complete than generations have ended", LOST_ROWS)
     found.studies.append(facts)
