@@ -87,7 +87,10 @@ def dense_counts(measurement: Measurement) -> DenseCounts:
     counts = measurement.counts.with_columns(pl.col("model", "cell_id", "request_id").cast(pl.String))
     axes = [counts.get_column(name).unique().sort() for name in ("model", "cell_id", "request_id")]
     codes = [
-        counts.get_column(axis.name).replace_strict(axis, np.arange(axis.len()), return_dtype=pl.Int64).to_numpy()
+        counts.get_column(axis.name)
+        .replace_strict(axis, np.arange(axis.len()), return_dtype=pl.Int64)
+        .cast(pl.Int64)
+        .to_numpy()
         for axis in axes
     ]
     shape = (axes[0].len(), axes[1].len(), axes[2].len())

@@ -17,7 +17,7 @@ from core.plan.trials import packed
 from core.scenario.cell import Cell
 from core.scenario.message import Message
 from core.scenario.reply_protocol import Status
-from core.scenario.requests import Request
+from core.scenario.request_rows import Request
 from core.spec.judging import LABELS, RULES, JudgeKind
 from core.spec.load import parse_study, with_overrides
 
@@ -186,6 +186,8 @@ def _contents(
         messages = (Message("user", request.text),)
         for model in models:
             for cell in cells:
+                if cell.requests not in (None, request.request_set):
+                    continue
                 key = (model, cell.cell_id, request.request_id)
                 yield known.get(key) or kept.get(key) or imported_content(model, cell, messages)
 

@@ -61,7 +61,7 @@ def _engine_fields(entry: "ModelSpec") -> str | None:
         for field in _given(entry, NOT_SCRIPTED):
             return f"{field} means nothing where no model is asked: remove it"
         if entry.sampling.fixed or entry.reasoning.mode or entry.reasoning.effort or entry.reasoning.budget_tokens:
-            return "sampling and reasoning mean nothing where no model is asked, but for what the study may say: remove them"
+            return "sampling and reasoning mean nothing where no model is asked: remove what the study does not say too"
     return None
 
 

@@ -5,17 +5,17 @@ Either every row is a transcript (`raw_text` with `request_text`), with labels o
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast, get_args
 
-from core.errors import ImportFileError
+from core.errors import ImportFileError, SpecError
 from core.plan.imported import ImportedLabel, ImportedTrial
 from core.plan.records import Failure, FailureKind, Provenance, Reply, Usage
 from core.scenario.cell import Cell, Factor
-from core.scenario.definition import scenarios
 from core.scenario.message import Message
+from core.scenario.prompt_set import bundled_prompts
 from core.scenario.reply_protocol import Status
-from core.scenario.requests import Request
+from core.scenario.request_rows import Request
 from core.spec.judging import LABELS as LABELS_JUDGE
 from core.spec.judging import RULES, JudgeKind
 from core.store.import_columns import (
@@ -127,9 +127,10 @@ def _trial(values: RowValues, shape: _Shape) -> ImportedTrial:
 
 def _cell(values: RowValues) -> Cell:
     scenario, condition = values.needed("scenario"), values.needed("condition")
-    if scenario not in scenarios():
-        values.refuse("scenario", f"is {scenario!r}, which is none", fix=f"use one of {', '.join(scenarios())}")
-    conditions = scenarios()[scenario].conditions
+    scenarios = bundled_prompts().scenarios
+    if scenario not in scenarios:
+        values.refuse("scenario", f"is {scenario!r}, which is none", fix=f"use one of {', '.join(scenarios)}")
+    conditions = scenarios[scenario].conditions
     if condition not in conditions:
         values.refuse(
             "condition", f"is {condition!r}, which {scenario} does not have", fix=f"use one of {', '.join(conditions)}"
@@ -147,8 +148,14 @@ def _cell(values: RowValues) -> Cell:
         if level is not None and not isinstance(level, kind):
             wanted = "true, false or null" if kind is bool else "a text or null"
             values.refuse(name, f"is {level!r}", fix=f"write {wanted}")
-        levels[name] = level
-    return Cell(scenario, condition, **levels)  # type: ignore[arg-type]
+        if level is not None:
+            levels[name] = level
+    requests = levels.pop("requests", None)
+    try:
+        cell = bundled_prompts().cell(scenario, condition, **levels)
+    except SpecError as error:
+        values.refuse("factors", f"can't be ({error})", fix="correct that level, or leave it out for the default")
+    return replace(cell, requests=None if requests is None else str(requests))
 
 
 def _factors(values: RowValues) -> Mapping[str, Any]:
