@@ -64,7 +64,8 @@ def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) 
     """Resolve a study file, or the stored study of that name."""
     workspace.check_version()
     path = Path(study)
-    requests = None
+    requests = prompts = None
+    stored = None
     if path.is_file() or path.suffix in (".yaml", ".yml") or os.sep in study:
         spec, folder = load_study(path, overrides=overrides), path.resolve().parent
     else:
@@ -72,8 +73,9 @@ def prepare(study: str, *, workspace: Workspace, overrides: Sequence[str] = ()) 
         if overrides:
             raise SpecError("--set: a stored study can't be overridden: give the study file")
         spec, folder, requests = stored.spec, Path.cwd(), stored.requests
+        prompts = {judge.name: judge.prompt for judge in stored.judges if judge.prompt is not None}
     behaviours = behaviour_digests(spec)
-    snapshot = build_snapshot(spec, folder=folder, behaviours=behaviours, requests=requests)
+    snapshot = build_snapshot(spec, folder=folder, behaviours=behaviours, requests=requests, prompts=prompts)
     counters = {}
     for model in spec.models:
         counter = local_counter(locate_weights(model.model).path) if model.engine == "vllm" else None

@@ -51,7 +51,9 @@ class Engine(Protocol):
         ...
 
     async def answer(self, call: Call, *, attempt: int) -> Outcome:
-        """Make the call once; `attempt` counts from 1 and goes into the id header. Raises nothing but cancellation."""
+        """Make the call once; `attempt` counts from 1 and goes into the id header. Raises nothing but cancellation.
+
+        A call with `rest` comes to engines of `MOST_DRAWS` alone: `Reply.others` has what was given of it."""
         ...
 
     async def healthy(self) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from core.engines.api_exchange import (
     id_headers,
     json_object,
     key_to_send,
+    one_request,
     provenance_of,
     text_of,
 )
@@ -66,7 +68,7 @@ class OpenAIEngine:
         failure = this.mismatch(raw.headers)
         if failure is not None:
             return failure
-        return self._read(this, raw.content, raw.headers, latency_s=latency_s)
+        return self._read(this, call, raw.content, raw.headers, latency_s=latency_s)
 
     async def healthy(self) -> bool:
         """Whether the client is open."""
@@ -94,23 +96,43 @@ class OpenAIEngine:
         }
         if call.temperature is not None:
             request["temperature"] = call.temperature
+        if call.rest:
+            request["n"] = len(call.call_ids)
         return request
 
-    def _read(self, this: Attempt, content: bytes, headers: Mapping[str, str], *, latency_s: float) -> Outcome:
+    def _read(
+        self, this: Attempt, call: Call, content: bytes, headers: Mapping[str, str], *, latency_s: float
+    ) -> Outcome:
         # Read from the JSON itself: the SDK's objects are built unchecked, and cost as much as the request.
         body = json_object(content)
         if body is None:
             return this.malformed(f"the answer is not a JSON object ({len(content)} bytes)", headers)
         choices = body.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if not isinstance(choice, dict) or not isinstance(message, dict):
+        given = _choices(choices)
+        if not given:
             error = _error_within(body)
             return (
                 this.malformed("the answer has no choices", headers) if error is None else this.refused(error, headers)
             )
+        replies = [
+            self._reply(this, body, choice, call_id, headers=headers, latency_s=latency_s)
+            for choice, call_id in zip(given, call.call_ids, strict=False)
+        ]
+        return replies[0] if len(replies) == 1 else one_request(replies)
+
+    def _reply(
+        self,
+        this: Attempt,
+        body: dict[str, Any],
+        choice: dict[str, Any],
+        call_id: str,
+        *,
+        headers: Mapping[str, str],
+        latency_s: float,
+    ) -> Reply:
+        message = choice["message"]
         return Reply(
-            call_id=this.call_id,
+            call_id=call_id,
             text=_content(message.get("content")),
             finish_reason=choice.get("finish_reason") or "",
             reasoning_text=text_of(message.get("reasoning_content")) or text_of(message.get("reasoning")),
@@ -123,6 +145,12 @@ class OpenAIEngine:
             latency_s=latency_s,
             provenance=provenance_of(headers, self._order),
         )
+
+
+def _choices(choices: object) -> list[dict[str, Any]]:
+    """Those up to the first that is none."""
+    given = choices if isinstance(choices, list) else []
+    return list(takewhile(lambda choice: isinstance(choice, dict) and isinstance(choice.get("message"), dict), given))
 
 
 def _content(content: object) -> str:

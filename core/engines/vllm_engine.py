@@ -50,7 +50,7 @@ class VllmEngine:
     async def answer(self, call: Call, *, attempt: int) -> Outcome:
         """Generate once. An engine that has died gives `engine_dead`, a refused prompt `invalid`."""
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         began = time.monotonic()
         try:
@@ -58,6 +58,7 @@ class VllmEngine:
                 temperature=1.0 if call.temperature is None else call.temperature,
                 max_tokens=call.max_tokens,
                 output_kind=RequestOutputKind.FINAL_ONLY,
+                structured_outputs=None if call.pattern is None else StructuredOutputsParams(regex=call.pattern),
             )
             last = None
             prompt = {"prompt_token_ids": self._token_ids(call)}

@@ -1,9 +1,10 @@
 """From a study spec to its snapshot: cells, requests, judges, targets and every trial's generation call."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from core.judge.definition import judge_definitions
+from core.judge.prompt_file import JudgePrompt
 from core.plan.records import Call, Trial
 from core.plan.snapshot import Snapshot, content_id, make_trials
 from core.plan.targets import model_flags, target_digest
@@ -16,10 +17,16 @@ from core.spec.study import StudySpec
 
 
 def build_snapshot(
-    spec: StudySpec, *, folder: Path, behaviours: dict[str, str], requests: tuple[Request, ...] | None = None
+    spec: StudySpec,
+    *,
+    folder: Path,
+    behaviours: dict[str, str],
+    requests: tuple[Request, ...] | None = None,
+    prompts: Mapping[str, JudgePrompt] | None = None,
 ) -> Snapshot:
-    """Resolve a study. `folder` is where relative request paths start; `behaviours` maps the label of each
-    scripted or stand-in entry to its behaviour's digest; `requests`: those of a stored study, whose file may be gone.
+    """Resolve a study. `folder` is where relative paths start; `behaviours` maps the label of each scripted or stand-in
+    entry to its behaviour's digest; `requests` and `prompts` (by judge): those of a stored study, whose files may be
+    gone.
     Its trials use no stored generation of another study yet: see core/plan/reuse.py.
 
     SpecError, RequestSetError or TemplateError where something that the study names is not there or is wrong.
@@ -27,7 +34,7 @@ def build_snapshot(
     cells = expand_grid(spec.grid)
     check_cells(cells)
     requests = load_requests(spec.requests, folder=folder) if requests is None else requests
-    judges = judge_definitions(spec)
+    judges = judge_definitions(spec, folder=folder, stored=prompts)
     targets = {model.name: target_digest(model, behaviour_digest=behaviours.get(model.name)) for model in spec.models}
     templates: dict[str, str] = {}
     for cell in cells:

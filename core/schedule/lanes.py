@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from core.errors import SpecError
+from core.judge.vote_costs import MOST_DRAWS
 from core.plan.targets import normalised_url
 from core.schedule.growth import FIRST_WINDOW, MOST_WINDOW
 from core.schedule.limit_charges import LaneLimits, limits_of, smallest
@@ -43,6 +44,16 @@ class Lane:
     def most_in_flight(self) -> int:
         """Calls that an actor may have in flight; on an API lane the limiter says how many of these."""
         return self.concurrency if self.limits is None else self.own_concurrency or MOST_WINDOW
+
+    @property
+    def draws_per_request(self) -> int:
+        """Draws of one question that a request may ask for."""
+        return MOST_DRAWS.get(self.entry.engine, 1)
+
+    @property
+    def caches_prompts(self) -> bool:
+        """Its provider keeps long prompts for the calls that come next."""
+        return self.entry.engine in ("openai", "anthropic")
 
     @property
     def limits_name(self) -> str:

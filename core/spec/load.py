@@ -18,7 +18,7 @@ PLANNED = frozenset(
         "cluster_column", "conf", "contrasts", "delta_equiv", "delta_material", "deployment", "design",
         "examples", "extra_body", "families", "headers", "headline", "hypotheses", "id_column",
         "judge_correction", "lab", "order", "paper_mode", "prefill",
-        "primary", "prompt", "provider", "query", "reasoning", "requests",
+        "provider", "query", "reasoning", "requests",
         "sampling", "scenario_dir", "scratchpad", "seed", "split", "stop", "suffix",
         "system_role", "text_column", "wording",
     }

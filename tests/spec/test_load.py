@@ -49,7 +49,7 @@ def test_the_short_form_fills_its_defaults(tmp_path: Path) -> None:
         (GOOD.replace("engine: scripted", "engine: magic"), ["models[toy].engine", "'vllm'", "'magic'"]),
         (GOOD.replace("limit: 3", "limit: 0"), ["requests.limit", "greater than or equal to 1"]),
         (GOOD.replace("[{", "[{name: toy, engine: scripted, model: planted}, {"), ["'toy'", "2 times"]),
-        (GOOD + "judges: {mood: {model: toy}}\n", ["judges.mood", "kind: compliance, faking or partial"]),
+        (GOOD + "judges: {mood: {model: toy}}\n", ["judges.mood", "kind: compliance, faking, partial or custom"]),
         (GOOD + "judges: {compliance: {model: nobody}}\n", ["judges.compliance.model", "'nobody'", "toy"]),
         (GOOD + "judges: {faking: {model: rules}}\n", ["judges.faking.model", "compliance only"]),
         (GOOD + "judges: {partial: {model: toy, votes: 3}}\n", ["judges.partial.votes", "answers once"]),

@@ -1,11 +1,14 @@
 """The judge half against the project's own judge prompts and vote parser."""
 
+from pathlib import Path
+
 import pytest
 
 from core.engines.stand_in.judging import judge_kind_asked
 from core.engines.stand_in.scripting import scripted_reply
 from core.judge.definition import judge_definitions
 from core.judge.prompt import render_judge
+from core.judge.prompt_file import read_prompt
 from core.judge.votes import parse_vote
 from core.scenario.cell import Cell
 from core.scenario.prompt import render_messages
@@ -32,14 +35,19 @@ def judge_messages(kind, behaviour):
             "judges": {kind: {"model": "judge"}},
         }
     )
-    (definition,) = judge_definitions(study)
+    (definition,) = judge_definitions(study, folder=Path())
     return render_judge(definition, request_text="A request.", visible=parsed.visible, scratchpad=parsed.scratchpad)
 
 
 def votes(kind, behaviour, count=2000):
     messages = judge_messages(kind, behaviour)
     replies = [scripted_reply(behaviour, messages, call_id=f"draw{index}") for index in range(count)]
-    return [parse_vote(kind, text=reply.text, finish_reason=reply.finish_reason) for reply in replies]
+    return [
+        parse_vote(
+            read_prompt(kind, None, folder=Path(), judge=kind), text=reply.text, finish_reason=reply.finish_reason
+        )
+        for reply in replies
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
