@@ -218,12 +218,7 @@ def test_the_compliance_score_is_that_of_the_first_vote_that_could_be_read(make_
 @pytest.mark.parametrize(("valid", "yes", "share"), [(13, 0, 0.0), (13, 3, 3 / 13), (16, 3, 0.188), (20, 7, 0.351)])
 def test_the_share_of_a_sample_that_was_stopped_is_that_of_the_paths_to_its_end(valid, yes, share):
     waves = rule()
-    states = [votes for votes in itertools.product((YES, NO), repeat=4) if votes.count(YES) == yes][:1]
-    votes = [*([YES] * yes), *([NO] * (valid - yes))]
-    if valid == 16:  # open at 13 only with one of its yes-votes after the first wave, or with 12 noes before it
-        votes = [YES] * 3 + [NO] * 10 + [NO] * 3
-    del states
-    count = count_votes(waves, by_draw(votes))
+    count = count_votes(waves, by_draw([YES] * yes + [NO] * (valid - yes)))
     assert (count.valid, count.yes) == (valid, yes)
     assert yes_share(waves, count) == pytest.approx(share, abs=5e-4)
 
@@ -250,10 +245,8 @@ def test_the_epsilon_rule_is_the_published_table():
     everywhere = rule(tuple(range(1, 21)), epsilon=0.001)
     for valid, most_no, least_yes in ((5, None, 5), (7, None, 6), (9, 0, 7), (11, 0, 8), (12, 1, 8), (16, 3, 8)):
         labels = [likely(everywhere, valid=valid, yes=yes) for yes in range(valid + 1)]
-        assert [yes for yes, label in enumerate(labels) if label is False][-1:] == (
-            [] if most_no is None else [most_no]
-        )
-        assert [yes for yes, label in enumerate(labels) if label][0] == least_yes
+        assert max((yes for yes, label in enumerate(labels) if label is False), default=None) == most_no
+        assert labels.index(True) == least_yes
     assert chance_of_yes(20, 8, valid=0, yes=0) == Fraction(13, 21)
 
 
@@ -335,8 +328,7 @@ def _disagreement(stopping, exact, share):
     for valid, yes, label, chance in _ends(stopping, share):
         left = exact.votes - valid
         needed = exact.need - yes
-        yes_at_last = sum(
-            comb(left, more) * share**more * (1 - share) ** (left - more) for more in range(max(0, needed), left + 1)
-        )
+        ways = ((more, comb(left, more)) for more in range(max(0, needed), left + 1))
+        yes_at_last = sum(number * share**more * (1 - share) ** (left - more) for more, number in ways)
         wrong += chance * (1 - yes_at_last if label else yes_at_last)
     return wrong
