@@ -5,6 +5,7 @@ Engine actors pull; nobody pushes. A pull waits here until there is work, so tha
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -96,6 +97,7 @@ class Dispatcher:
         """Actors that have given back: a pull of theirs may still wait here, and must not be answered with calls."""
         self._looking_up: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        gc.freeze()  # what is made by now stays: a collection that looks through it holds every pull up
 
     async def pull(self, lane: str, *, room: int, owner: str) -> Lease:
         """Up to `room` attempts for an actor of that lane; waits up to 2 s for work."""

@@ -21,6 +21,7 @@ class LimitedEngine:
             lane.limits or LaneLimits(),
             name=lane.pool or lane.name,
             link=LimiterLink(),
+            of_run=lane.replicas,
         )
         self._engine: Engine = open_engine(replace(order, hear=self.permits.hear))
 

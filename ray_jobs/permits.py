@@ -73,8 +73,10 @@ def fixed_share(grant: Grant | None, *, limits: LaneLimits, share: int) -> LaneL
 class Permits:
     """One lane's permits in one process."""
 
-    def __init__(self, lane: tuple[str, ...], limits: LaneLimits, *, name: str, link: Link) -> None:
-        """`lane` holds the key's fingerprint: it goes to the limiter and nowhere else."""
+    def __init__(self, lane: tuple[str, ...], limits: LaneLimits, *, name: str, link: Link, of_run: int = 1) -> None:
+        """`lane` holds the key's fingerprint: it goes to the limiter and nowhere else. `of_run`: clients that the run
+        has on the lane."""
+        self._of_run = of_run
         self._lane, self._limits, self._name, self._link = lane, limits, name, link
         self._client = uuid.uuid4().hex[:12]
         self._expectation = Expectation(limits.charge)
@@ -101,7 +103,7 @@ class Permits:
     def reach(self) -> int:
         """Calls that an actor may hold when none is out: those that may be sent soon."""
         if self._grant is None:
-            return self._limits.concurrency or FIRST_WINDOW
+            return max(1, (self._limits.concurrency or FIRST_WINDOW) // self._of_run)
         if self._grant.calls_per_s is None or self._is_free:
             return max(1, self._share)
         return max(1, min(self._share, int(self._grant.calls_per_s * AHEAD_S) + 1))
@@ -258,6 +260,7 @@ class Permits:
             wanted=charges,
             in_flight=self._in_flight,
             waiting=len(self._waiters),
+            of_run=self._of_run,
             report=self._make_report(now) if is_report else Report(),
         )
 

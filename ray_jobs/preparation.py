@@ -43,9 +43,11 @@ class Prepared:
         """Price per token of every entry whose price is known."""
         return {label: price_of(facts.price) for label, facts in self.facts.items() if facts.price is not None}
 
-    def lanes(self, *, gpus: int) -> tuple[Lane, ...]:
-        """All lanes of the study on a cluster with that many GPUs."""
-        return lanes_of(self.spec.models, targets=dict(self.snapshot.targets), gpus=gpus, pools=self.spec.pools)
+    def lanes(self, *, gpus: int, cpus: int = 1) -> tuple[Lane, ...]:
+        """All lanes of the study on a cluster with that many GPUs and processors."""
+        return lanes_of(
+            self.spec.models, targets=dict(self.snapshot.targets), gpus=gpus, cpus=cpus, pools=self.spec.pools
+        )
 
     def speeds(self, *, gpus: int) -> dict[str, float]:
         """Assumed output tokens per second of each entry's lane."""

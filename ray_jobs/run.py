@@ -159,7 +159,7 @@ def _make_calls(
         ready = _with_servers(prepared, stack, labels=labels, say=say)
         local = sum(lane.replicas for lane in ready.lanes(gpus=0) if lane.entry.engine == "vllm")
         session = stack.enter_context(ray_session(options.address, least_cpus=local))
-        lanes = tuple(lane for lane in ready.lanes(gpus=session.gpus) if labels & set(lane.labels))
+        lanes = tuple(lane for lane in ready.lanes(gpus=session.gpus, cpus=session.cpus) if labels & set(lane.labels))
         check_room(lanes, cpus=session.cpus, gpus=session.gpus)
         for note in limit_notes(lanes):
             say(note)

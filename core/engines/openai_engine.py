@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import openai
 
 from core.engines.api_exchange import (
@@ -47,13 +48,19 @@ class OpenAIEngine:
         return EngineFacts(version=self._version, provenance=provenance_of({}, self._order))
 
     async def answer(self, call: Call, *, attempt: int) -> Outcome:
-        """Make the call once."""
+        """Make the call once.
+
+        By `post` and not by `chat.completions.create`, which walks through every message and through the answer: that
+        took four tenths of this process's time, and one process then reached 0.75 of the calls that it reaches so.
+        """
         this = Attempt(call.call_id, attempt, self._order)
-        client, request = self._opened, self._request(call, attempt)
+        client, request, headers = self._opened, self._request(call), id_headers(call, attempt)
         began_s = time.perf_counter()
         try:
             async with asyncio.timeout(self._order.timeout_s):
-                raw = await client.chat.completions.with_raw_response.create(**request)
+                raw = await client.post(
+                    "/chat/completions", cast_to=httpx2.Response, body=request, options={"headers": headers}
+                )
         except openai.APIStatusError as error:
             this.heard(error.response.headers, latency_s=time.perf_counter() - began_s, is_refusal=True)
             return this.refused_with(error.status_code, error.response.content, error.response.headers)
@@ -85,14 +92,13 @@ class OpenAIEngine:
             raise RuntimeError("answer before start")
         return self._client
 
-    def _request(self, call: Call, attempt: int) -> dict[str, Any]:
+    def _request(self, call: Call) -> dict[str, Any]:
         # OpenAI's newer models refuse `max_tokens`; compatible servers know nothing else for sure.
         is_provider = urlsplit(self._base_url).hostname == "api.openai.com"
         request: dict[str, Any] = {
             "model": self._order.entry.model,
             "messages": [{"role": message.role, "content": message.text} for message in call.messages],
             "max_completion_tokens" if is_provider else "max_tokens": call.max_tokens,
-            "extra_headers": id_headers(call, attempt),
         }
         if call.temperature is not None:
             request["temperature"] = call.temperature

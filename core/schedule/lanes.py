@@ -1,5 +1,6 @@
 """A lane is everything that shares one server, key and model: its calls queue together. Pure."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -13,6 +14,10 @@ from core.spec.model_entry import ModelSpec
 
 LOCAL_CONCURRENCY = 256
 """Calls in flight per vLLM replica: as many as vLLM batches at once by default, so that its batch is never short."""
+
+CALLS_PER_CLIENT = 128
+"""Calls in flight that one client process serves at a provider's quickest, 0.2 s a reply: then it makes about 650 calls
+a second and its processor is full (benchmarks/sweep_rate.py). More calls in flight get more clients."""
 
 API_CONCURRENCY = FIRST_WINDOW
 """Where none is configured: what a lane starts with, and grows from while nothing is refused."""
@@ -29,9 +34,9 @@ class Lane:
     labels: tuple[str, ...]
     """Model labels whose calls go here."""
     concurrency: int
-    """Calls in flight per actor; on an API lane to begin with, then the limiter says."""
+    """Calls in flight per actor; on an API lane of all actors, to begin with: then the limiter says."""
     replicas: int
-    """Actors that serve it."""
+    """Actors that serve it: engines of a local model, clients of an API."""
     gpus_per_replica: int = 0
     limits: LaneLimits | None = None
     """What the cluster's limiter keeps to for this lane, or for its pool; None: a local engine has none."""
@@ -56,6 +61,11 @@ class Lane:
         return self.entry.engine in ("openai", "anthropic")
 
     @property
+    def most_at_first(self) -> int:
+        """Calls that the lane has in flight, before a limiter says otherwise."""
+        return self.concurrency * (self.replicas if self.limits is None else 1)
+
+    @property
     def limits_name(self) -> str:
         """Under which people change the limits: the pool, or the lane."""
         return self.pool or self.name
@@ -71,14 +81,20 @@ class Lane:
 
 
 def lanes_of(
-    models: tuple[ModelSpec, ...], *, targets: dict[str, str], gpus: int, pools: Mapping[str, RatesSpec] | None = None
+    models: tuple[ModelSpec, ...],
+    *,
+    targets: dict[str, str],
+    gpus: int,
+    cpus: int = 1,
+    pools: Mapping[str, RatesSpec] | None = None,
 ) -> tuple[Lane, ...]:
-    """Group entries into lanes: vLLM by target, APIs by address, key, model and pool. `gpus`: of the cluster."""
+    """Group entries into lanes: vLLM by target, APIs by address, key, model and pool. `gpus`, `cpus`: of the cluster;
+    an API lane has at most as many clients as there are processors."""
     groups: dict[tuple[str, ...], list[ModelSpec]] = {}
     for model in models:
         groups.setdefault(_lane_key(model, target=targets[model.name]), []).append(model)
     local = sum(1 for group in groups.values() if group[0].engine == "vllm")
-    return tuple(_lane(group, gpus=gpus, local_lanes=local, pools=pools or {}) for group in groups.values())
+    return tuple(_lane(group, gpus=gpus, cpus=cpus, local_lanes=local, pools=pools or {}) for group in groups.values())
 
 
 def _lane_key(model: ModelSpec, *, target: str) -> tuple[str, ...]:
@@ -88,7 +104,7 @@ def _lane_key(model: ModelSpec, *, target: str) -> tuple[str, ...]:
     return (model.engine, address, model.key_variable, model.model, model.limits.pool or "")
 
 
-def _lane(group: list[ModelSpec], *, gpus: int, local_lanes: int, pools: Mapping[str, RatesSpec]) -> Lane:
+def _lane(group: list[ModelSpec], *, gpus: int, cpus: int, local_lanes: int, pools: Mapping[str, RatesSpec]) -> Lane:
     first = group[0]
     pool = first.limits.pool
     is_api = first.engine in ("openai", "anthropic")
@@ -96,8 +112,9 @@ def _lane(group: list[ModelSpec], *, gpus: int, local_lanes: int, pools: Mapping
     default = LOCAL_CONCURRENCY if first.engine in ("vllm", "scripted") else API_CONCURRENCY
     own = [model.limits.concurrency for model in group if model.limits.concurrency is not None]
     asked = own + [each.concurrency for each in limits if each.concurrency is not None]
+    concurrency = min(asked) if asked else default  # the smallest configured limit wins
     per_replica = gpus_per_replica(first) if first.engine == "vllm" and gpus else 0
-    replicas = 1
+    replicas = max(1, min(math.ceil(concurrency / CALLS_PER_CLIENT), cpus)) if is_api else 1
     if first.engine == "vllm":
         room = max(1, gpus // (per_replica * local_lanes)) if per_replica else 1
         replicas = max(room if model.replicas == "auto" else model.replicas for model in group)
@@ -105,7 +122,7 @@ def _lane(group: list[ModelSpec], *, gpus: int, local_lanes: int, pools: Mapping
         name=first.name,
         entry=first,
         labels=tuple(model.name for model in group),
-        concurrency=min(asked) if asked else default,  # the smallest configured limit wins
+        concurrency=concurrency,
         replicas=replicas,
         gpus_per_replica=per_replica,
         limits=smallest(limits_of(each, engine=first.engine) for each in limits) if is_api else None,

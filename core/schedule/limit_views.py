@@ -63,6 +63,8 @@ class Ask:
     waiting: int = 0
     """All calls that wait, beyond `wanted` too."""
     report: Report = Report()
+    of_run: int = 1
+    """Clients that its run has on this lane, itself included: they share from the start, whoever asks first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,12 +43,18 @@ class _Client:
     limits: LaneLimits
     in_flight: int = 0
     waiting: int = 0
+    of_run: int = 1
     share: int = 0
 
     @property
-    def may_hold(self) -> int:
-        """Calls that it may have in flight by now."""
-        return max(self.in_flight, min(self.share, self.in_flight + self.waiting))
+    def is_busy(self) -> bool:
+        """Whether it had calls when it asked last."""
+        return self.in_flight + self.waiting > 0
+
+    def may_hold(self, *, is_free: bool) -> int:
+        """Calls that it may have in flight by now; `is_free`: it sends what comes to it without asking."""
+        least = self.in_flight + self.waiting
+        return max(self.in_flight, self.share if is_free and self.is_busy else min(self.share, least))
 
 
 class LaneLimiter:
@@ -100,7 +106,7 @@ class LaneLimiter:
         return Grant(
             starts_s=starts,
             ask_again_s=hold_s or min(REPORT_EVERY_S, max(0.002, next_start - now)),
-            is_free=not self._pacers and self._day is None,
+            is_free=self._is_free,
             hold_s=hold_s,
             share=client.share,
             calls_per_s=None if per_second is None else per_second / active,
@@ -131,6 +137,11 @@ class LaneLimiter:
         return replace(self.limits, rpm=rpm, tpm=tpm, input_tpm=input_tpm, output_tpm=output_tpm, rpd=rpd)
 
     @property
+    def _is_free(self) -> bool:
+        """No rate is known, so that clients need no permit for each start."""
+        return not self._pacers and self._day is None
+
+    @property
     def _is_known(self) -> bool:
         return self.limits.has_rates or bool(self._views)
 
@@ -144,7 +155,7 @@ class LaneLimiter:
         client = self._clients.setdefault(ask.client, _Client(now, ask.limits))
         client.seen, client.limits = now, ask.limits
         self.names.add(ask.name)
-        client.in_flight, client.waiting = ask.in_flight, ask.waiting
+        client.in_flight, client.waiting, client.of_run = ask.in_flight, ask.waiting, ask.of_run
         for name in [name for name, each in self._clients.items() if now - each.seen > CLIENT_S]:
             del self._clients[name]
         self.limits = self._override or smallest(each.limits for each in self._clients.values())
@@ -264,14 +275,13 @@ class LaneLimiter:
     def _share(self, name: str, *, now: float) -> int:
         """Calls that a client may have in flight: an equal part, less what the others still hold."""
         most = self.limits.concurrency or self.growth.window
-        busy = sorted(
-            each for each, client in self._clients.items() if client.in_flight + client.waiting or each == name
-        )
+        busy = sorted(each for each, client in self._clients.items() if client.is_busy or each == name)
+        parts = max(len(busy), *(self._clients[each].of_run for each in busy))
         # where there are more clients than calls, they take turns
-        turn = int(now / 2) % len(busy) if len(busy) > most else 0
-        place = (busy.index(name) - turn) % len(busy)
-        part = most // len(busy) + (1 if place < most % len(busy) else 0)
-        others = sum(client.may_hold for each, client in self._clients.items() if each != name)
+        turn = int(now / 2) % parts if parts > most else 0
+        place = (busy.index(name) - turn) % parts
+        part = most // parts + (1 if place < most % parts else 0)
+        others = sum(client.may_hold(is_free=self._is_free) for each, client in self._clients.items() if each != name)
         return max(0, min(part, most - others))
 
 

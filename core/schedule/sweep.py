@@ -109,13 +109,12 @@ class Sweep:
         work = self._work[lane]
         if work.is_stopped or self.is_over:  # over is over: other lanes may have been told so already
             return []
-        most_out = self._lanes[lane].concurrency * self._lanes[lane].replicas
         may_begin = self._payments.may_begin
         taken = work.take(
             room,
             owner=owner,
             now=now,
-            is_tail=work.queue.ready <= TAIL_ROOMS * most_out,
+            is_tail=work.queue.ready <= TAIL_ROOMS * self._lanes[lane].most_at_first,
             may_begin=may_begin,
         )
         leased: list[Attempt] = []
@@ -286,7 +285,7 @@ class Sweep:
             fresh,
             self._begin,
             expected_tokens=self._expected_tokens,
-            owners=PrefixOwners() if lane.replicas > 1 else None,
+            owners=PrefixOwners() if lane.replicas > 1 and lane.limits is None else None,
             warms=self._sizes.is_worth_caching if lane.caches_prompts else _never,
         )
 

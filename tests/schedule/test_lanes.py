@@ -4,7 +4,9 @@ from typing import Any
 
 from core.schedule.lanes import Lane, lanes_of, limit_notes
 from core.schedule.limit_charges import LaneLimits
+from core.spec.limits import LimitsSpec
 from core.spec.load import parse_study
+from core.spec.model_entry import ModelSpec
 
 
 def lanes(*models: dict[str, Any], **parts: Any) -> tuple[Lane, ...]:
@@ -65,3 +67,14 @@ def test_limits_are_changed_one_by_one_and_a_local_engine_has_none_to_change() -
     assert lane.with_changes({"rpm": 30, "concurrency": None, "tpm": 5}) == LaneLimits(rpm=30, tpm=5)
     (local,) = lanes({"name": "a", "engine": "scripted", "model": "planted"})
     assert local.with_changes({"rpm": 30}) is None
+
+
+def test_many_calls_in_flight_get_more_clients_and_no_more_than_there_are_processors() -> None:
+    def clients(concurrency: int | None, cpus: int) -> int:
+        entry = ModelSpec(name="a", engine="openai", model="m", limits=LimitsSpec(concurrency=concurrency))
+        (lane,) = lanes_of((entry,), targets={"a": "a"}, gpus=0, cpus=cpus)
+        assert lane.most_at_first == lane.concurrency
+        return lane.replicas
+
+    assert [clients(each, 64) for each in (None, 1, 128, 129, 1000)] == [1, 1, 1, 2, 8]
+    assert [clients(1000, cpus) for cpus in (0, 1, 4)] == [1, 1, 4]

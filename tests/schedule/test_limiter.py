@@ -42,6 +42,25 @@ def test_calls_in_flight_are_shared_out_and_come_back_from_a_client_that_is_gone
     assert ask(limiter, client="b", now=0.3 + CLIENT_S).share == 100
 
 
+def test_a_client_that_asks_for_no_permits_may_have_all_its_share_in_flight_whatever_it_said_waits():
+    limiter, free = Limiter(), LaneLimits(concurrency=100)
+    assert ask(limiter, limits=free, calls=1).share == 100
+    assert ask(limiter, limits=free, client="b", now=0.1).share == 0
+    assert ask(limiter, limits=free, in_flight=30, calls=0, now=1.0).share == 50
+    assert ask(limiter, limits=free, client="b", now=1.1).share == 50
+
+
+def test_the_clients_of_one_run_share_from_the_start_whoever_asks_first():
+    limiter, free = Limiter(), LaneLimits(concurrency=101)
+    shares = [ask(limiter, limits=free, client=name, calls=1, of_run=2).share for name in "ab"]
+    assert sorted(shares) == [50, 51]
+    # another run's client comes, and one of the first two is gone
+    assert ask(limiter, limits=free, client="c", now=1.0).share == 0
+    shares = [ask(limiter, limits=free, client=name, in_flight=20, calls=0, of_run=2, now=1.0).share for name in "ab"]
+    assert max(shares) <= 34
+    assert ask(limiter, limits=free, client="b", of_run=2, now=1.0 + CLIENT_S).share <= 51
+
+
 def test_the_smallest_limit_of_all_clients_is_kept():
     limiter = Limiter()
     ask(limiter)
