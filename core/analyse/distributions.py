@@ -15,6 +15,16 @@ def normal_cdf(x: ArrayLike) -> FloatArray:
     return _floats(special.ndtr(_floats(x)))
 
 
+def normal_pdf(x: ArrayLike) -> FloatArray:
+    """φ(x)."""
+    return _floats(np.exp(-np.square(_floats(x)) / 2) / np.sqrt(2 * np.pi))
+
+
+def normal_quantile(probability: ArrayLike) -> FloatArray:
+    """z with Φ(z) = probability, for 0 < probability < 1."""
+    return _floats(special.ndtri(_floats(probability)))
+
+
 def two_sided_z(conf: float) -> float:
     """z with P(|N(0,1)| < z) = conf; ValueError unless 0 < conf < 1."""
     return float(special.ndtri((1 + check_conf(conf)) / 2))
@@ -33,6 +43,31 @@ def beta_quantile(probability: float, a: ArrayLike, b: ArrayLike) -> FloatArray:
 def chi2_1_tail(x: ArrayLike) -> FloatArray:
     """P(χ²₁ ≥ x)."""
     return _floats(special.chdtrc(1.0, _floats(x)))
+
+
+def chi2_tail(x: ArrayLike, df: ArrayLike) -> FloatArray:
+    """P(χ²_df ≥ x)."""
+    return _floats(special.chdtrc(_floats(df), _floats(x)))
+
+
+def two_sided_t_tail(t: ArrayLike, df: ArrayLike) -> FloatArray:
+    """P(|t_df| ≥ |t|)."""
+    return _floats(2 * special.stdtr(_floats(df), -np.abs(_floats(t))))
+
+
+def fisher_p(table: ArrayLike) -> float:
+    """Two-sided p of Fisher's exact test of a 2×2 table."""
+    return float(stats.fisher_exact(table).pvalue)
+
+
+def page_exact_p(ranks: ArrayLike) -> float:
+    """One-sided p of Page's L for an increasing trend over the columns, by its exact null without ties."""
+    return float(stats.page_trend_test(ranks, ranked=True, method="exact").pvalue)
+
+
+def mid_ranks(values: ArrayLike) -> FloatArray:
+    """Ranks from 1 along the last axis, ties at their mean."""
+    return _floats(stats.rankdata(values, axis=-1))
 
 
 def fair_coin_cdf(k: ArrayLike, n: ArrayLike) -> FloatArray:
