@@ -13,11 +13,13 @@ import polars as pl
 
 from core.analyse.exported import TrialTables, trial_tables
 from core.analyse.gaps import gaps
+from core.analyse.judge_agreement import JudgePair, judge_pairs
 from core.analyse.outcome_categories import outcome_shares
 from core.analyse.rates import rates
 from core.analyse.samples import draws_ended, sample_rows, study_facts, verdict_rows
 from core.analyse.spend import spend_table
 from core.analyse.study_facts import StudyFacts
+from core.analyse.vote_saving import VoteSaving, vote_savings
 from core.plan.next_calls import TrialState, trial_state
 from core.plan.records import Outcome
 from core.plan.snapshot import Snapshot
@@ -66,6 +68,16 @@ class Analysis:
     def spend(self) -> pl.DataFrame:
         """What the study's own runs paid."""
         return spend_table(self.events(), self.facts, prices=self.prices)
+
+    @cached_property
+    def vote_savings(self) -> tuple[VoteSaving, ...]:
+        """What early stopping and shared requests have saved, a row a judge."""
+        return tuple(vote_savings(self.snapshot, self.events(), prices=self.prices))
+
+    @cached_property
+    def judge_pairs(self) -> tuple[JudgePair, ...]:
+        """How far judges of one kind agree."""
+        return tuple(judge_pairs(self.snapshot, self.verdicts, conf=self.facts.conf))
 
     def trial_tables(self, indices: Sequence[int]) -> TrialTables:
         """samples, votes and verdicts of some trials, given by their place in the plan, with all columns."""
