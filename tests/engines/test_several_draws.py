@@ -1,5 +1,7 @@
 """A request for several draws: what goes over the wire, and how its tokens are shared out."""
 
+from itertools import pairwise
+
 import pytest
 
 from core.engines.api_exchange import one_request
@@ -38,7 +40,7 @@ def test_output_tokens_are_shared_out_by_length_and_add_up(lengths):
     first = one_request([Reply(str(at), "x" * length, "stop", usage=usage) for at, length in enumerate(lengths)])
     parts = [each.usage.output for each in (first, *first.others)]
     assert sum(parts) == 77
-    assert all(first <= second + 1 for first, second in zip(parts, parts[1:], strict=False))
+    assert all(first <= second + 1 for first, second in pairwise(parts))
     assert (first.usage.input, first.usage.cached) == (100, 40)
 
 
