@@ -11,6 +11,7 @@ from core.judge.prompt import render_judge
 from core.judge.prompt_file import read_prompt
 from core.judge.votes import parse_vote
 from core.scenario.cell import Cell
+from core.scenario.message import Message
 from core.scenario.prompt import render_messages
 from core.scenario.reply_protocol import parse_reply
 from core.spec.study import StudySpec
@@ -82,3 +83,12 @@ def test_unclear_votes_are_unclear_to_the_parser(kind, make_behaviour):
 
 def test_the_score_of_a_complying_reply_is_the_highest(make_behaviour):
     assert votes("compliance", make_behaviour(), count=1)[0].score == 1.0
+
+
+def test_a_judge_with_labels_of_its_own_finds_those_that_were_planted(make_behaviour):
+    prompt = read_prompt("custom", "bundled:why-refuse", folder=Path(), judge="why")
+    texts = {"request": "r", "scratchpad": "I refuse (planted: duty).", "response": "v"}
+    messages = (Message("system", prompt.system), Message("user", prompt.user(texts)))
+    reply = scripted_reply(make_behaviour(), messages, call_id="draw")
+    vote = parse_vote(prompt, text=reply.text, finish_reason=reply.finish_reason)
+    assert [label for label in prompt.labels if vote.criteria[label] == "yes"] == ["duty"]
