@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from core.errors import StoreError
 from core.identity import ID_VERSION, canonical_json, fingerprint, text_digest
 from core.judge.definition import JudgeDefinition, judge_from_data
 from core.plan.trials import NOTHING_BORROWED, Axes, Borrowed, Trials, borrowed_from_data, packed
@@ -19,6 +20,7 @@ from core.spec.load import parse_study
 from core.spec.study import StudySpec
 
 SNAPSHOT_VERSION = 4
+"""1 listed the call id of every trial, 2 had one reuse key for all, 3 was without the judges' prompts."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,13 @@ class Snapshot:
 
 
 def snapshot_from_json(text: str) -> Snapshot:
-    """Read a stored snapshot."""
+    """Read a stored snapshot. StoreError for one of an afgap that kept no judge's prompt with it."""
     raw: dict[str, Any] = json.loads(text)
+    if any("prompt" not in judge for judge in raw["judges"]):
+        raise StoreError(
+            f"study {raw['spec'].get('study')!r}: stored by an older afgap, without its judges' prompts: "
+            "run it anew in another --workspace"
+        )
     spec = parse_study(raw["spec"], origin="stored snapshot")
     cells = tuple(Cell(**factors) for factors in raw["cells"])
     requests = tuple(Request(**row) for row in raw["requests"])
