@@ -38,6 +38,7 @@ STUDY = {
 
 @pytest.mark.vllm
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch and vLLM warn of each other while they are imported
 def test_a_small_model_judges_in_the_form_that_was_asked_for_and_survives_its_token_limit():
     study = StudySpec.model_validate(STUDY)
     judges = judge_definitions(study, folder=Path())
