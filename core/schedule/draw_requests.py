@@ -14,6 +14,10 @@ from core.schedule.lanes import Lane
 from core.schedule.open_questions import AskedQuestion
 from core.schedule.prompt_sizes import LEAST_CACHED_BYTES, bytes_of
 
+LIMIT_PARTS = 4
+"""A request asks for no more of a minute's tokens than one in so many parts: a server never lets in what is above its
+limit."""
+
 
 class Answered(NamedTuple):
     """What a request for draws came to."""
@@ -29,6 +33,7 @@ class DrawRequests:
 
     def __init__(self, lanes: Iterable[Lane]) -> None:
         self._at_once: dict[str, int] = {}
+        self._tokens: dict[str, int] = {}
         self._caching: set[str] = set()
         self._lane_of: dict[str, str] = {}
         for lane in lanes:
@@ -36,11 +41,14 @@ class DrawRequests:
             self._lane_of.update(dict.fromkeys(lane.labels, lane.name))
             if lane.caches_prompts:
                 self._caching.add(lane.name)
+            limits = lane.limits and [each for each in (lane.limits.tpm, lane.limits.output_tpm) if each is not None]
+            if limits:
+                self._tokens[lane.name] = min(limits)
 
     def of(self, asked: AskedQuestion, draws: Sequence[int]) -> Iterator[CallRef]:
         """The requests for these draws."""
         question = asked.question
-        most = self._at_once[self._lane_of[question.judge.model]]
+        most = self._most(question)
         for start in range(0, len(draws), most):
             first, *others = draws[start : start + most]
             yield CallRef(
@@ -48,6 +56,12 @@ class DrawRequests:
                 draw=first, judge=question.judge.name, parent=question.trial.call_id,
                 rest=tuple((each, question.call_id(each)) for each in others),
             )  # fmt: skip
+
+    def _most(self, question: Question) -> int:
+        """Draws at once: as many as the server gives, and no more than a fraction of a minute's tokens."""
+        lane = self._lane_of[question.judge.model]
+        fitting = self._tokens.get(lane, question.most_draws * LIMIT_PARTS * question.judge.max_tokens)
+        return max(1, min(self._at_once[lane], fitting // (LIMIT_PARTS * question.judge.max_tokens)))
 
     def answered(self, call: CallRef, outcome: Outcome) -> Answered:
         """A request has ended: a failure is that of all its draws."""

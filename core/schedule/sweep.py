@@ -122,6 +122,10 @@ class Sweep:
         for attempt in taken:
             size = self._pending[attempt.call.call_id].prompt_bytes
             (leased if self._payments.reserve(attempt.call, prompt_bytes=size) else rejected).append(attempt)
+        if rejected and not self.budget.reserved_usd:  # nothing in flight will make room, but fewer draws may fit
+            for attempt in [each for each in rejected if each.call.rest]:
+                self._take_apart(attempt.call.call_id)
+                rejected.remove(attempt)
         work.put_back(rejected)
         work.sent(leased)
         is_held_back = may_begin is not None and room > 0 and not leased and work.queue.ready > 0

@@ -16,7 +16,7 @@ from core.engines.openai_engine import OpenAIEngine
 from core.engines.stand_in.behaviour import Behaviour
 from core.engines.stand_in.server import StandInOptions, StandInServer
 from core.plan.next_calls import trial_state
-from core.plan.records import Call, Failure, Outcome, Reply
+from core.plan.records import Call, Failure, Outcome, Reply, Usage
 from core.plan.rendering import Renderer
 from core.plan.snapshot import Snapshot
 from core.schedule.budget import Budget, Price
@@ -48,7 +48,9 @@ def judged(make_snapshot: MakeSnapshot) -> Callable[..., Snapshot]:
     return make
 
 
-def make_sweep(snapshot: Snapshot, stored: dict[str, Outcome] | None = None) -> Sweep:
+def make_sweep(
+    snapshot: Snapshot, stored: dict[str, Outcome] | None = None, *, budget_usd: float | None = None
+) -> Sweep:
     found = stored or {}
     return Sweep(
         snapshot,
@@ -57,7 +59,7 @@ def make_sweep(snapshot: Snapshot, stored: dict[str, Outcome] | None = None) -> 
         outcomes=found,
         lanes=lanes_of(snapshot.spec.models, targets=dict(snapshot.targets), gpus=0),
         prices={"judge": PRICE},
-        budget=Budget(None),
+        budget=Budget(budget_usd),
     )
 
 
@@ -246,3 +248,37 @@ def test_a_failed_request_is_a_failure_of_each_of_its_draws_and_is_charged_once(
     # all failed: they are replaced, up to twice the planned votes
     (more,) = sweep.lease("judge", room=9, owner="a", now=0.0)
     assert more.call.draw == 13
+
+
+def reply_to(call: Call) -> Reply:
+    if call.stage == "generate":
+        return Reply(call.call_id, "<SCRATCHPAD_REASONING>I weigh it.</SCRATCHPAD_REASONING> No.", "stop")
+    reply = Reply(call.call_id, "<final_answer>No</final_answer>", "stop", usage=Usage(input=900, output=20))
+    return replace(reply, others=tuple(replace(reply, call_id=each) for _, each in call.rest))
+
+
+def test_draws_that_do_not_fit_under_the_ceiling_together_go_one_by_one(judged: Callable[..., Snapshot]) -> None:
+    snapshot = judged(requests=1)
+
+    async def answer(call: Call, number: int) -> Outcome:
+        return reply_to(call)
+
+    # thirteen replies of 1024 tokens reserve 0.13 USD, one of them a hundredth, and all are paid with 0.07
+    sweep = make_sweep(snapshot, budget_usd=0.12)
+    rows = asyncio.run(serve(sweep, snapshot, answer))
+    assert not sweep.is_out_of_budget
+    assert set(votes_by_text(rows).values()) == {13}
+    assert sweep.budget.settled_usd <= 0.12
+
+
+def test_a_request_takes_no_more_than_a_part_of_a_minutes_tokens(
+    make_snapshot: MakeSnapshot, judged: Callable[..., Snapshot]
+) -> None:
+    models = [MODELS[0], {**MODELS[1], "limits": {"tpm": 20_000}}]
+    judges = {"compliance": {"model": "rules"}, "faking": {"model": "judge", "max_tokens": 1000}}
+    limited = make_snapshot(models=models, judges=judges, requests={"source": "bundled:harmful", "limit": 1})
+    sweep = make_sweep(limited)
+    for each in sweep.lease("toy", room=9, owner="a", now=0.0):
+        sweep.settle(reply_to(Renderer(limited).render(each.call, {})))
+    sent = sweep.lease("judge", room=9, owner="a", now=0.0)
+    assert [len(each.call.call_ids) for each in sent] == [5, 5, 3]
