@@ -96,7 +96,7 @@ def is_informative(calibration: Confusion, *, conf: float = 0.95) -> bool:
     """Whether the lower bound of J lies above .1."""
     variance = _variance(calibration.sensitivity, calibration.positives + 2)
     variance += _variance(calibration.specificity, calibration.negatives + 2)
-    return calibration.youden - two_sided_z(conf) * np.sqrt(variance) > LEAST_INFORMATIVE
+    return bool(calibration.youden - two_sided_z(conf) * np.sqrt(variance) > LEAST_INFORMATIVE)
 
 
 def corrected_rate(rate: float, n: float, calibration: Confusion, *, conf: float = 0.95) -> Corrected:
