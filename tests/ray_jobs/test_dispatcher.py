@@ -113,9 +113,13 @@ class Run:
         await outbox.close()
 
     async def generate(self) -> None:
-        _, calls = await self.pull("toy")
-        text = "<SCRATCHPAD_REASONING>I weigh it.</SCRATCHPAD_REASONING> No."
-        await self.deliver([Ended(call, Reply(call.call_id, text, "stop"), 0) for call in calls])
+        text = "<SCRATCHPAD_REASONING>I weigh it, the {}th.</SCRATCHPAD_REASONING> No."
+        made = 0
+        while (await self.dispatcher.progress()).generations_left:
+            _, calls = await self.pull("toy")
+            replies = [Reply(call.call_id, text.format(made + at), "stop") for at, call in enumerate(calls)]
+            await self.deliver([Ended(call, reply, 0) for call, reply in zip(calls, replies, strict=True)])
+            made += len(calls)
 
     @property
     def draws(self) -> list[dict[str, Any]]:
