@@ -25,6 +25,12 @@ from ray_jobs.outbox import Ended, Outbox, RunLabels, rows_and_texts
 MakeSnapshot = Callable[..., Snapshot]
 
 
+@pytest.fixture(autouse=True)
+def _unfrozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dispatcher freezes what its process holds; this process goes on, and Hypothesis looks through it later."""
+    monkeypatch.setattr(dispatching.gc, "freeze", lambda: None)
+
+
 def make_dispatcher(snapshot: Snapshot, workspace: Workspace, *, journal: Any = None) -> Dispatcher:
     """Without a journal for a study that only the rules judge on a free lane: nothing is claimed or announced."""
     workspace.create()
