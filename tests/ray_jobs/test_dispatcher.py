@@ -1,14 +1,12 @@
 """The dispatcher by itself, without actors around it: what it hands to whom."""
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from core.plan.records import Call, Reply, Usage
@@ -16,6 +14,7 @@ from core.plan.rendering import Renderer
 from core.plan.snapshot import Snapshot
 from core.schedule.lanes import lanes_of
 from core.store.claims import Driver
+from core.store.lock import this_process
 from core.store.workspace import Workspace
 from ray_jobs import dispatcher as dispatching
 from ray_jobs.dispatcher import Dispatcher, Lease
@@ -91,8 +90,8 @@ class Handle:
 
 
 def driver(study: str, run_id: str) -> Driver:
-    pid = os.getpid()
-    return Driver(study, run_id, socket.gethostname(), pid, psutil.Process(pid).create_time())
+    pid, started = this_process()
+    return Driver(study, run_id, socket.gethostname(), pid, started)
 
 
 class Run:
