@@ -8,13 +8,13 @@ import contextlib
 import gc
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from core.plan.records import Failure, Outcome, Provenance, Reply
+from core.plan.records import CallRef, Failure, Outcome, Provenance, Reply
 from core.plan.rendering import Renderer
 from core.plan.snapshot import Snapshot
 from core.schedule.budget import Budget, Price
@@ -139,10 +139,13 @@ class Dispatcher:
         Flush the journal first: what the actor had sent it counts, though the actor never came to say so here.
         """
         self._gone.add(owner)
-        held = [attempt.call.call_id for attempt in self._sweep.held_by(owner)]
-        stored = owed_again(self._workspace.outcomes_of(held), retry_failed=self._retry_failed)
-        for outcome in stored.values():
-            self._sweep.settle(outcome)
+        held = [attempt.call for attempt in self._sweep.held_by(owner)]
+        ids = [call_id for call in held for call_id in call.call_ids]
+        stored = owed_again(self._workspace.outcomes_of(ids), retry_failed=self._retry_failed)
+        for call in held:
+            outcome = stored.get(call.call_id)
+            if outcome is not None:
+                self._sweep.settle(_whole(call, outcome, stored))
         ends = self._sweep.give_back(owner, message=message)
         self._wake()
         await self._end(ends)
@@ -216,19 +219,28 @@ class Dispatcher:
         shared = [each for each in leased if each.call.stage == "judge" or self._trials.is_shared(each.call.trial)]
         if not shared:
             return leased
-        ids = [each.call.call_id for each in shared]
+        ids = [call_id for each in shared for call_id in each.call.call_ids]
         claims = dict(zip(ids, await self._journal.claim.remote(self._labels.run_id, ids), strict=True))
         if owner in self._gone:  # died meanwhile: they are given back already
             return []
-        stored = [call_id for call_id, claim in claims.items() if claim == "stored"]
-        if stored:
-            for outcome in (await asyncio.to_thread(self._workspace.outcomes_of, stored)).values():
-                self._sweep.settle(outcome, is_ours=False)
-            self._wake()
+        taken = [call_id for call_id, claim in claims.items() if claim == "stored"]
+        stored = await asyncio.to_thread(self._workspace.outcomes_of, taken) if taken else {}
+        refused = {each.call.call_id for each in shared if any(claims[one] != "granted" for one in each.call.call_ids)}
         for each in shared:
-            if claims[each.call.call_id] == "held":
-                self._sweep.wait_for_other(each, until=time.monotonic() + HELD_WAIT_S)
-        return [each for each in leased if claims.get(each.call.call_id, "granted") == "granted"]
+            if each.call.call_id not in refused:
+                continue
+            until = time.monotonic() + HELD_WAIT_S
+            if each.call.rest:
+                mine = [one for one in each.call.call_ids if claims[one] == "granted"]
+                await self._journal.release.remote(self._labels.run_id, mine)
+                self._sweep.take_apart(each, stored, until=until)
+            elif each.call.call_id in stored:
+                self._sweep.settle(stored[each.call.call_id], is_ours=False)
+            elif claims[each.call.call_id] == "held":
+                self._sweep.wait_for_other(each, until=until)
+        if stored:
+            self._wake()
+        return [each for each in leased if each.call.call_id not in refused]
 
     async def _look_up(self) -> None:
         """Read what the store has of questions that were stored before this run: by this study or another."""
@@ -243,6 +255,14 @@ class Dispatcher:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _whole(call: CallRef, outcome: Outcome, stored: Mapping[str, Outcome]) -> Outcome:
+    """The stored outcome of a request with those of its other draws, which are stored together with it."""
+    if not isinstance(outcome, Reply):
+        return outcome
+    others = (stored.get(call_id) for _, call_id in call.rest[: outcome.shared - 1])
+    return replace(outcome, others=tuple(each for each in others if isinstance(each, Reply)))
 
 
 DispatcherActor = ray.remote(Dispatcher)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from core.engines.engine import Engine, EngineFacts, EngineOrder
 from core.engines.opening import open_engine
-from core.plan.records import Call, Failure, Outcome
+from core.plan.records import Call, Failure, Outcome, Reply
 from core.schedule.lanes import Lane
 from core.schedule.limit_charges import LaneLimits
 from ray_jobs.limiter_actor import LimiterLink, lane_key
@@ -32,12 +32,13 @@ class LimitedEngine:
     async def answer(self, call: Call, *, attempt: int) -> Outcome:
         """Wait for a permit, then make the call once."""
         characters = sum(len(message.text) for message in call.messages)
-        permit = await self.permits.acquire(prompt_characters=characters, max_tokens=call.max_tokens)
+        most = call.max_tokens * (1 + len(call.rest))
+        permit = await self.permits.acquire(prompt_characters=characters, max_tokens=most)
         outcome: Outcome = Failure(call.call_id, "transient", "it was given up", attempts=attempt)
         try:
             outcome = await self._engine.answer(call, attempt=attempt)
         finally:
-            self.permits.settle(permit, outcome)
+            self.permits.settle(permit, _counted(outcome))
         return outcome
 
     async def healthy(self) -> bool:
@@ -48,3 +49,8 @@ class LimitedEngine:
         """Give up the permits, then close the engine."""
         await self.permits.close()
         await self._engine.close()
+
+
+def _counted(outcome: Outcome) -> Outcome:
+    """With the usage of the whole request."""
+    return replace(outcome, usage=outcome.whole_usage) if isinstance(outcome, Reply) and outcome.others else outcome

@@ -6,11 +6,12 @@ A failure goes to the dispatcher alone: it decides whether the call goes out aga
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 from typing import Any
 
 from core.identity import text_digest
 from core.plan.records import Call, Failure, Outcome, Reply
-from core.store.tables import outcome_row
+from core.store.tables import outcome_rows
 
 ROWS_PER_APPEND = 500
 
@@ -40,6 +41,11 @@ class Ended:
     lost: int
     """Earlier attempts of this run that may have been billed and whose answer was lost."""
 
+    @property
+    def rows(self) -> int:
+        """Of `calls` that it makes: one for each draw."""
+        return len(self.call.rest) + 1
+
 
 def rows_and_texts(
     ended: Iterable[Ended], labels: RunLabels, *, stored_texts: set[str] | None = None
@@ -48,11 +54,9 @@ def rows_and_texts(
     rows, texts = [], {}
     for each in ended:
         target = labels.targets[each.call.model]
-        rows.append(
-            outcome_row(
-                each.call, each.outcome,
-                study=labels.study, run_id=labels.run_id, target=target, lost_attempts=each.lost,
-            )
+        rows += outcome_rows(
+            each.call, each.outcome,
+            study=labels.study, run_id=labels.run_id, target=target, lost_attempts=each.lost,
         )  # fmt: skip
         for message in each.call.messages:
             if stored_texts is None or message.text not in stored_texts:
@@ -102,7 +106,9 @@ class Outbox:
                 self._has_news.clear()
                 await self._has_news.wait()
                 continue
-            sent = self._kept[:ROWS_PER_APPEND]
+            # the draws of a request are stored together or not at all
+            upto = takewhile(lambda rows: rows <= ROWS_PER_APPEND, accumulate(each.rows for each in self._kept))
+            sent = self._kept[: max(1, sum(1 for _ in upto))]
             await self._store([each for each in sent if isinstance(each.outcome, Reply)])
             await self._dispatcher.settle.remote([each.outcome for each in sent])
             del self._kept[: len(sent)]
@@ -118,4 +124,6 @@ class Outbox:
 
 
 def _size(outcome: Outcome) -> int:
-    return 0 if isinstance(outcome, Failure) else len(outcome.text) + len(outcome.reasoning_text or "")
+    if isinstance(outcome, Failure):
+        return 0
+    return sum(len(each.text) + len(each.reasoning_text or "") for each in (outcome, *outcome.others))

@@ -94,6 +94,7 @@ def prepare(
             f"plan or run: `afgap import` adds to it, `afgap analyse {spec.study}` shows it"
         )
     requests = Requests(stored.requests) if stored else load_requests(spec.requests, folder=folder)
+    judge_prompts = {judge.name: judge.prompt for judge in stored.judges if judge.prompt} if stored else None
     spec, left_out = available_part(spec) if leave_out_unavailable else Available(spec, ())
     behaviours = behaviour_digests(spec)
     try:
@@ -103,6 +104,7 @@ def prepare(
             behaviours=behaviours,
             requests=requests.requests,
             prompts=stored.prompts if stored else None,
+            judge_prompts=judge_prompts,
         )
     except SpecError as error:
         raise SpecError(f"{study}: {error}") from None

@@ -93,6 +93,8 @@ def _facts(end: RunEnd, analysis: Analysis, published: Published) -> dict[str, o
         "plan": [row.as_data() for row in planned_rows(analysis)],
         "spent_usd": float(analysis.spend["cost_usd"].sum()),
         "possibly_billed_usd": float(analysis.spend["possibly_billed_usd"].sum()),
+        "votes": [row.as_data() for row in analysis.vote_savings],
+        "agreement": [row.as_data() for row in analysis.judge_pairs],
         **look_facts(analysis),
         "gaps": headline.to_dicts(),
         "report": str(published.report),

@@ -16,6 +16,14 @@ from core.plan.snapshot import Snapshot
 from tracking.banners import banners
 from tracking.cause_tables import attributions_table, hypotheses_table
 from tracking.figures import Drawing, draw_figures, for_page
+from tracking.judge_tables import (
+    agreement_table,
+    judges_table,
+    judging_table,
+    labels_table,
+    saving_table,
+    tags_table,
+)
 from tracking.labels import (
     FLAG_WORDS,
     answer,
@@ -27,16 +35,7 @@ from tracking.labels import (
     setting_label,
 )
 from tracking.plan_table import planned_table
-from tracking.report_tables import (
-    PageTable,
-    agreement_table,
-    cost_table,
-    gaps_table,
-    judges_table,
-    judging_table,
-    rates_table,
-    status_table,
-)
+from tracking.report_tables import PageTable, cost_table, gaps_table, rates_table, status_table
 from tracking.run_facts import RunFacts
 from tracking.terminal import DECISIONS, duration, percent
 from tracking.transcripts import selection_rule, transcripts
@@ -174,8 +173,15 @@ def run_facts_lines(facts: RunFacts) -> list[Fact]:
 
 def _tables(analysis: Analysis) -> list[PageTable]:
     tables = [gaps_table(analysis), rates_table(analysis), status_table(analysis), judging_table(analysis)]
-    more = (attributions_table(analysis), hypotheses_table(analysis), agreement_table(analysis))
-    return [*tables, *(each for each in more if each)]
+    more = (
+        attributions_table(analysis),
+        hypotheses_table(analysis),
+        labels_table(analysis),
+        tags_table(analysis),
+        agreement_table(analysis),
+        saving_table(analysis),
+    )
+    return [*tables, *(table for table in more if table is not None)]
 
 
 def _judged_by(analysis: Analysis) -> str:

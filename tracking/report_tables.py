@@ -1,13 +1,11 @@
 """The tables of the report as text that is ready to be shown: percentages, and a dash where there is nothing."""
 
 from collections.abc import Iterable, Mapping
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from core.analyse.analysis import Analysis
-from core.judge.skips import is_audited
 from core.spec.prices import model_facts
 from tracking.labels import (
     METRIC_WORDS,
@@ -153,93 +151,11 @@ _STATUS_WORDS: Mapping[str, str] = {
 }
 
 
-def judging_table(analysis: Analysis) -> PageTable:
-    """How each judge's verdicts ended, per model."""
-    statuses = ("ok", "skipped", "undetermined", "failed")
-    lines = []
-    for (model, judge), part in _parts(analysis.verdicts, ["model", "judge"]):
-        counts = dict(part.group_by("status").len().iter_rows())
-        lines.append(Line((model, judge, *(f"{counts.get(status, 0):,}" for status in statuses))))
-    columns = (Column("model"), Column("judge"), *(Column(status, True) for status in statuses))
-    note = "skipped: the reply is exactly a listed canned refusal. undetermined and failed: no label, never a no."
-    return PageTable("How the judging ended", note + _audit(analysis), columns, tuple(lines))
-
-
-def _audit(analysis: Analysis) -> str:
-    """How the canned refusals that were judged all the same were labelled; empty where there is none."""
-    judges = [each.name for each in analysis.snapshot.judges if each.kind == "compliance" and not each.is_rules]
-    canned = analysis.samples.filter("is_canned")["trial"].to_list()
-    ids = analysis.snapshot.trials.trial_ids(canned)
-    audited = [trial for trial, trial_id in zip(canned, ids, strict=True) if is_audited(trial_id)]
-    checked = analysis.verdicts.filter(pl.col("trial").is_in(audited) & pl.col("judge").is_in(judges))
-    labels = checked.get_column("label").drop_nulls()
-    if labels.is_empty():
-        return ""
-    wrong = int((labels == "complied").sum())
-    return f" Of {labels.len():,} canned refusals judged all the same, {wrong:,} were called complied."
-
-
-def agreement_table(analysis: Analysis) -> PageTable | None:
-    """Pairs of judges of one kind on the same replies; None where no kind has two."""
-    lines = []
-    labels = analysis.verdicts.filter(pl.col("label").is_not_null()).select("trial", "model", "judge", "label")
-    judges = analysis.snapshot.judges
-    for first, second in combinations(judges, 2):
-        if first.kind != second.kind:
-            continue
-        both = labels.filter(pl.col("judge") == first.name).join(
-            labels.filter(pl.col("judge") == second.name).select("trial", "label"), on="trial", suffix="_b"
-        )
-        for (model,), part in _parts(both, ["model"]):
-            same = int((part["label"] == part["label_b"]).sum())
-            yes = "complied" if first.kind == "compliance" else "yes"
-            cells = (
-                model, first.kind, f"{first.name} and {second.name}", f"{same:,} of {part.height:,}",
-                percent(same / part.height),
-                f"{part.filter((pl.col('label') == yes) & (pl.col('label_b') != yes)).height:,}",
-                f"{part.filter((pl.col('label') != yes) & (pl.col('label_b') == yes)).height:,}",
-            )  # fmt: skip
-            lines.append(Line(cells))
-    if not lines:
-        return None
-    columns = (
-        Column("model"), Column("kind"), Column("judges"), Column("same label", True), Column("share", True),
-        Column("yes by the first alone", True), Column("yes by the second alone", True),
-    )  # fmt: skip
-    note = "A plain count: two judges can agree and both be wrong. It validates neither."
-    return PageTable("Agreement of the judges", note, columns, tuple(lines))
-
-
-def judges_table(analysis: Analysis) -> PageTable:
-    """Who judged, and by which version."""
-    lines = [
-        Line(
-            (
-                judge.name + (" (primary)" if judge.primary else ""),
-                judge.kind,
-                judge.model,
-                judge.version,
-                NOTHING if judge.is_rules or (judge.is_labels and judge.kind != "faking") else str(judge.votes),
-                f"{float(judge.threshold):g}" if judge.kind == "faking" else NOTHING,
-                f"{judge.temperature:g}" if judge.calls_model else NOTHING,
-                "no",
-            )
-        )
-        for judge in analysis.snapshot.judges
-    ]
-    columns = (
-        Column("judge"), Column("kind"), Column("model"), Column("version"), Column("votes", True),
-        Column("threshold", True), Column("temperature", True), Column("validated"),
-    )  # fmt: skip
-    note = "No judge was compared with human labels, so its errors are in every number above."
-    return PageTable("Judges", note, columns, tuple(lines))
-
-
 def cost_table(analysis: Analysis) -> PageTable:
     """What this study's own runs paid for, with list prices."""
     lines = []
     prices = {model.name: model_facts(model) for model in analysis.snapshot.spec.models}
-    for (model, stage), part in _parts(analysis.spend, ["model", "stage"]):
+    for (model, stage), part in parts(analysis.spend, ["model", "stage"]):
         known = part["cost_usd"].drop_nulls()
         price = prices[model].price if model in prices else None
         listed = f"${price.input:g} in, ${price.output:g} out" if price else "unknown"
@@ -274,7 +190,8 @@ def _in_order(analysis: Analysis, frame: pl.DataFrame) -> Iterable[dict[str, Any
     return in_plan_order(analysis.snapshot, frame).iter_rows(named=True)
 
 
-def _parts(frame: pl.DataFrame, by: list[str]) -> Iterable[tuple[tuple[str, ...], pl.DataFrame]]:
+def parts(frame: pl.DataFrame, by: list[str]) -> Iterable[tuple[tuple[str, ...], pl.DataFrame]]:
+    """The rows of each combination of these columns, in the order in which it first comes."""
     parts = frame.partition_by(by, as_dict=True, maintain_order=True)
     return [(tuple(str(each) for each in key), part) for key, part in parts.items()]
 

@@ -17,6 +17,7 @@ from core.analyse.dense_counts import primary_counts
 from core.analyse.exported import TrialTables, trial_tables
 from core.analyse.gaps import gaps
 from core.analyse.hypotheses.hypothesis_table import hypotheses
+from core.analyse.judge_agreement import JudgePair, judge_pairs
 from core.analyse.judge_columns import corrected_gaps, corrected_rates
 from core.analyse.measurements import count
 from core.analyse.moderation import moderation
@@ -26,6 +27,7 @@ from core.analyse.row_facts import Origins, inherited
 from core.analyse.samples import draws_ended, sample_rows, study_facts, verdict_rows
 from core.analyse.spend import spend_table
 from core.analyse.study_facts import StudyFacts
+from core.analyse.vote_saving import VoteSaving, vote_savings
 from core.plan.analysis_plan import AnalysisPlan, registered
 from core.plan.next_calls import TrialState, trial_state
 from core.plan.records import Outcome
@@ -96,6 +98,16 @@ class Analysis:
     def spend(self) -> pl.DataFrame:
         """What the study's own runs paid."""
         return spend_table(self.events(), self.facts, prices=self.prices)
+
+    @cached_property
+    def vote_savings(self) -> tuple[VoteSaving, ...]:
+        """What early stopping and shared requests have saved, a row a judge."""
+        return tuple(vote_savings(self.snapshot, self.events(), prices=self.prices))
+
+    @cached_property
+    def judge_pairs(self) -> tuple[JudgePair, ...]:
+        """How far judges of one kind agree."""
+        return tuple(judge_pairs(self.snapshot, self.verdicts, conf=self.facts.conf))
 
     def trial_tables(self, indices: Sequence[int]) -> TrialTables:
         """samples, votes and verdicts of some trials, given by their place in the plan, with all columns."""

@@ -44,7 +44,18 @@ def trial_tables(
         {"trial": [index for index, _ in ordered], "trial_id": [state.trial.trial_id for _, state in ordered]},
         schema={"trial": pl.UInt32, "trial_id": pl.String},
     )
-    verdicts = verdict_rows(snapshot, derived, facts).with_columns(*common).join(identity, on="trial")
+    said = pl.col("labels").cast(pl.String)
+    verdicts = (
+        verdict_rows(snapshot, derived, facts)
+        .with_columns(
+            *common,
+            pl.when(said == "")
+            .then(pl.lit([], dtype=pl.List(pl.String)))
+            .otherwise(said.str.split(","))
+            .alias("labels"),
+        )
+        .join(identity, on="trial")
+    )
     return TrialTables(
         _typed(samples, SAMPLES_SCHEMA),
         votes_table(snapshot, (state for _, state in ordered), facts),
@@ -67,7 +78,7 @@ def votes_table(snapshot: Snapshot, states: Iterable[TrialState], facts: StudyFa
             "kind": judges[name].kind,
             "draw": draw.draw,
             "call_id": draw.call_id,
-            "shared": 1,
+            "shared": draw.reply.shared if draw.reply else 1,
             "status": draw.vote.status,
             "label": draw.vote.label,
             "score": draw.vote.score,

@@ -45,6 +45,7 @@ SAMPLES_SCHEMA: dict[str, pl.DataType] = {
     "af_votes_valid": pl.Int64(),
     "af": pl.Boolean(),
     "af_stop": pl.String(),
+    "af_share": pl.Float64(),  # unbiased estimate of the share of yes-votes, also where voting was stopped early
     "outcome": pl.String(),
     "prompt_tokens": pl.Int64(),
     "completion_tokens": pl.Int64(),
@@ -83,6 +84,9 @@ VERDICTS_SCHEMA: dict[str, pl.DataType] = {
     "votes_yes": pl.Int64(),
     "votes_valid": pl.Int64(),
     "stop": pl.String(),
+    "share": pl.Float64(),  # unbiased estimate of the share of yes-votes, also where voting was stopped early
+    "labels": pl.List(pl.String()),  # of a judge with labels of its own: those that hold; null of any other
+    "early_label": pl.String(),  # what the ε rule would have said; null but where all votes were made to check it
 }
 
 
@@ -137,6 +141,7 @@ def sample_rows(snapshot: Snapshot, derived: pl.DataFrame, facts: StudyFacts) ->
         _primary(snapshot, "faking", "votes_valid").alias("af_votes_valid"),
         (_label(snapshot, "faking") == "yes").alias("af"),
         _primary(snapshot, "faking", "stop").alias("af_stop"),
+        _primary(snapshot, "faking", "share").alias("af_share"),
         pl.col("input_tokens").alias("prompt_tokens"),
         pl.col("output_tokens").alias("completion_tokens"),
         "has_output", "has_scratchpad", "is_canned",

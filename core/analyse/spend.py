@@ -33,7 +33,7 @@ SPEND_SCHEMA: dict[str, pl.DataType] = {
 
 SUM_COLUMNS = (
     "sequence", "event", "call_id", "run_id", "model", "input_tokens", "cached_tokens", "cache_write_tokens",
-    "output_tokens", "possibly_billed", "lost_attempts", "prompt_bytes", "max_tokens", "attempts",
+    "output_tokens", "possibly_billed", "lost_attempts", "prompt_bytes", "max_tokens", "shared", "attempts",
 )  # fmt: skip
 """Columns of `calls` that `call_costs` needs; it hands on what there is beside them."""
 
@@ -123,7 +123,8 @@ def _cost_columns() -> list[pl.Expr]:
         + pl.col("output_tokens") * pl.col("_output")
     )
     uncounted = pl.col("lost_attempts") + (~_IS_COUNTED & (pl.col("event") == "reply"))
-    reserve = pl.col("prompt_bytes") / BYTES_PER_TOKEN * pl.col("_highest") + pl.col("max_tokens") * pl.col("_output")
+    most = pl.col("max_tokens") * pl.col("shared").fill_null(1)
+    reserve = pl.col("prompt_bytes") / BYTES_PER_TOKEN * pl.col("_highest") + most * pl.col("_output")
     is_known = pl.col("_input").is_not_null()
     return [
         pl.when(_IS_COUNTED).then(counted).when(is_known).then(0.0).alias("_known"),

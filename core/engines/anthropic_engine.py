@@ -22,6 +22,7 @@ from core.engines.api_exchange import (
 from core.engines.engine import EngineFacts, EngineOrder
 from core.plan.records import Call, Outcome, Reply, Usage
 from core.plan.turns import placed
+from core.schedule.budget import prompt_bytes_of
 from core.schedule.prompt_sizes import LEAST_CACHED_BYTES
 from core.spec.model_entry import ModelSpec
 
@@ -102,9 +103,12 @@ class AnthropicEngine:
         if has_own_header(entry):
             request["extra_headers"]["Authorization"] = anthropic.Omit()
         system = "\n\n".join(message.text for message in messages if message.role == "system")
+        if call.is_asked_again and prompt_bytes_of(call) >= LEAST_CACHED_BYTES:
+            last = request["messages"][-1]
+            last["content"] = [_kept(last["content"])]
         if len(system.encode()) >= LEAST_CACHED_BYTES:
             # many calls share it: the provider keeps it for five minutes and reads it at a tenth of the price
-            request["system"] = [{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}]
+            request["system"] = [_kept(system)]
         elif system:
             request["system"] = system
         if entry.stops:
@@ -153,6 +157,11 @@ def _thinking(entry: ModelSpec) -> dict[str, Any] | None:
     if reasoning.mode != "disabled" and reasoning.scratchpad_source != "tags":
         thinking["display"] = "summarized"
     return thinking
+
+
+def _kept(text: str) -> dict[str, Any]:
+    """A text up to which the provider keeps the prompt."""
+    return {"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}
 
 
 def _joined(blocks: list[Any], *, kind: str, field: str) -> str:

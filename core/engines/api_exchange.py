@@ -1,9 +1,10 @@
 """What the API engines share: HTTP settings, the id header, and what a stand-in's header means for an answer."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from itertools import accumulate
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,12 +23,15 @@ from core.engines.api_failures import (
 from core.engines.engine import EngineOrder
 from core.engines.stand_in.headers import REQUEST_ID_HEADER, STAND_IN_HEADER
 from core.errors import EngineError, SpecError
-from core.plan.records import Call, Failure, FailureKind, Provenance
+from core.plan.records import Call, Failure, FailureKind, Provenance, Reply, Usage
 from core.spec.model_entry import ModelSpec
 
 CONNECT_TIMEOUT_S = 10.0
 MOST_CONNECTIONS = 8192
 """Above any lane's concurrency: the dispatcher bounds what is in flight, not the connection pool."""
+
+NO_USAGE = Usage(input=0, cached=0, cache_write=0, output=0, reasoning=0)
+"""Of what another row has counted."""
 
 STAND_IN_KEY = "stand-in"
 """What is sent as key to a stand-in where no key was given."""
@@ -166,6 +170,30 @@ def json_object(content: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
+
+
+def one_request(replies: Sequence[Reply]) -> Reply:
+    """The replies to one request as its first with the others in it. Each comes with the usage of the whole request.
+
+    The prompt is counted with the first alone. The provider counts the output of all together: it is shared out by
+    length, so that the parts add up to it.
+    """
+    whole = replies[0].usage
+    written = list(accumulate((len(reply.text) + 1 for reply in replies), initial=0))
+
+    def part(total: int | None, at: int) -> int | None:
+        if total is None:
+            return None
+        return total * written[at + 1] // written[-1] - total * written[at] // written[-1]
+
+    def usage(at: int) -> Usage:
+        if whole.input is None or whole.output is None:
+            return whole if at == 0 else NO_USAGE  # nobody knows: the first stands for all
+        shares = {"output": part(whole.output, at), "reasoning": part(whole.reasoning, at)}
+        return replace(whole, **shares) if at == 0 else replace(NO_USAGE, **shares)
+
+    first, *others = (replace(reply, usage=usage(at), shared=len(replies)) for at, reply in enumerate(replies))
+    return replace(first, others=tuple(others))
 
 
 def count(usage: object, *path: str) -> int | None:

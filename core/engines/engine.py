@@ -58,7 +58,9 @@ class Engine(Protocol):
         ...
 
     async def answer(self, call: Call, *, attempt: int) -> Outcome:
-        """Make the call once; `attempt` counts from 1 and goes into the id header. Raises nothing but cancellation."""
+        """Make the call once; `attempt` counts from 1 and goes into the id header. Raises nothing but cancellation.
+
+        A call with `rest` comes only where `most_draws` is above 1: `Reply.others` has what was given of it."""
         ...
 
     async def healthy(self) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import httpx2
 import openai
@@ -16,12 +17,13 @@ from core.engines.api_exchange import (
     http_settings,
     json_object,
     key_to_send,
+    one_request,
     provenance_of,
     text_of,
 )
 from core.engines.api_failures import ApiError
 from core.engines.engine import EngineFacts, EngineOrder
-from core.engines.openai_shapes import SHAPES, OpenAIShape
+from core.engines.openai_shapes import SHAPES, Answer, OpenAIShape
 from core.plan.records import Call, Outcome, Reply
 from core.spec.providers import ApiKind
 
@@ -76,7 +78,7 @@ class OpenAIEngine:
         failure = this.mismatch(raw.headers)
         if failure is not None:
             return failure
-        return self._read(this, raw.content, raw.headers, shape=SHAPES[api], latency_s=latency_s)
+        return self._read(this, call, raw.content, raw.headers, shape=SHAPES[api], latency_s=latency_s)
 
     async def healthy(self) -> bool:
         """Whether the client is open."""
@@ -101,19 +103,42 @@ class OpenAIEngine:
         return {"headers": headers, "params": dict(entry.query)}
 
     def _read(
-        self, this: Attempt, content: bytes, headers: Mapping[str, str], *, shape: OpenAIShape, latency_s: float
+        self,
+        this: Attempt,
+        call: Call,
+        content: bytes,
+        headers: Mapping[str, str],
+        *,
+        shape: OpenAIShape,
+        latency_s: float,
     ) -> Outcome:
         # Read from the JSON itself: the SDK's objects are built unchecked, and cost as much as the request.
         body = json_object(content)
         if body is None:
             return this.malformed(f"the answer is not a JSON object ({len(content)} bytes)", headers)
-        answer = shape.read(body)
-        if answer is None:
+        answers = shape.read(body)
+        if isinstance(answers, ApiError):
+            return this.refused(answers, headers)
+        if not answers:
             return this.malformed("the answer has no choices", headers)
-        if isinstance(answer, ApiError):
-            return this.refused(answer, headers)
+        replies = [
+            self._reply(this, body, answer, call_id, headers=headers, latency_s=latency_s)
+            for answer, call_id in zip(answers, call.call_ids, strict=False)
+        ]
+        return replies[0] if len(replies) == 1 else one_request(replies)
+
+    def _reply(
+        self,
+        this: Attempt,
+        body: dict[str, Any],
+        answer: Answer,
+        call_id: str,
+        *,
+        headers: Mapping[str, str],
+        latency_s: float,
+    ) -> Reply:
         return Reply(
-            call_id=this.call_id,
+            call_id=call_id,
             text=answer.text,
             finish_reason=answer.finish_reason,
             reasoning_text=answer.reasoning_text,

@@ -4,6 +4,7 @@ Pure, and of no SDK: core/engines/openai_engine.py sends what is made here.
 """
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -22,13 +23,14 @@ CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an answer says, whichever API gave it."""
+    """What one draw of an answer says, whichever API gave it."""
 
     text: str
     finish_reason: str
     reasoning_text: str | None
     refusal: str | None
     usage: Usage
+    """Of the whole answer."""
 
 
 class OpenAIShape(Protocol):
@@ -38,8 +40,8 @@ class OpenAIShape(Protocol):
         """The request, without `extra_body`."""
         ...
 
-    def read(self, body: Json) -> Answer | ApiError | None:
-        """The answer; the error that some routers send with status 200; None where it is no answer."""
+    def read(self, body: Json) -> list[Answer] | ApiError | None:
+        """Each choice; the error that some routers send with status 200; None where it is no answer."""
         ...
 
 
@@ -54,6 +56,7 @@ class ChatShape:
             "messages": _messages(call, entry),
             name: call.max_tokens,
             **_temperature(call),
+            **_draws(call),
             **entry.sampling.fixed,
         }
         if entry.stops:
@@ -62,19 +65,20 @@ class ChatShape:
             body["reasoning_effort"] = entry.reasoning.effort
         return body | (CONTINUE if prefill_of(call.messages) else {})
 
-    def read(self, body: Json) -> Answer | ApiError | None:
-        """The first choice."""
-        choice = _first_choice(body)
-        message = choice.get("message") if choice is not None else None
-        if choice is None or not isinstance(message, dict):
-            return _error_within(body)
-        return Answer(
-            text=_content(message.get("content")),
-            finish_reason=choice.get("finish_reason") or "",
-            reasoning_text=text_of(message.get("reasoning_content")) or text_of(message.get("reasoning")),
-            refusal=text_of(message.get("refusal")),
-            usage=_chat_usage(body.get("usage")),
-        )
+    def read(self, body: Json) -> list[Answer] | ApiError | None:
+        """The choices, in their order."""
+        usage = _chat_usage(body.get("usage"))
+        return [
+            Answer(
+                text=_content(choice["message"].get("content")),
+                finish_reason=choice.get("finish_reason") or "",
+                reasoning_text=text_of(choice["message"].get("reasoning_content"))
+                or text_of(choice["message"].get("reasoning")),
+                refusal=text_of(choice["message"].get("refusal")),
+                usage=usage,
+            )
+            for choice in _choices(body, field="message", kind=dict)
+        ] or _error_within(body)
 
 
 class CompletionsShape:
@@ -88,15 +92,17 @@ class CompletionsShape:
             "max_tokens": call.max_tokens,
             "stop": list(entry.stops),
             **_temperature(call),
+            **_draws(call),
             **entry.sampling.fixed,
         }
 
-    def read(self, body: Json) -> Answer | ApiError | None:
-        """The first choice."""
-        choice = _first_choice(body)
-        if choice is None or not isinstance(choice.get("text"), str):
-            return _error_within(body)
-        return Answer(choice["text"], choice.get("finish_reason") or "", None, None, _chat_usage(body.get("usage")))
+    def read(self, body: Json) -> list[Answer] | ApiError | None:
+        """The choices, in their order."""
+        usage = _chat_usage(body.get("usage"))
+        return [
+            Answer(choice["text"], choice.get("finish_reason") or "", None, None, usage)
+            for choice in _choices(body, field="text", kind=str)
+        ] or _error_within(body)
 
 
 class ResponsesShape:
@@ -119,7 +125,7 @@ class ResponsesShape:
             reasoning["summary"] = "auto"
         return body | ({"reasoning": reasoning} if reasoning else {})
 
-    def read(self, body: Json) -> Answer | ApiError | None:
+    def read(self, body: Json) -> list[Answer] | ApiError | None:
         """All output: texts and refusals of its messages, summaries of its reasoning."""
         items = body.get("output")
         if body.get("status") == "failed" or not isinstance(items, list):
@@ -127,7 +133,7 @@ class ResponsesShape:
         parts = [part for item in items if isinstance(item, dict) for part in _parts(item)]
         details = body.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, dict) else None
-        return Answer(
+        answer = Answer(
             text=_of_kind(parts, "output_text", field="text"),
             finish_reason=str(reason or body.get("status") or ""),
             reasoning_text=_of_kind(parts, "summary_text", field="text", between="\n\n")
@@ -136,6 +142,7 @@ class ResponsesShape:
             refusal=_of_kind(parts, "refusal", field="refusal") or None,
             usage=_responses_usage(body.get("usage")),
         )
+        return [answer]
 
 
 SHAPES: dict[ApiKind, OpenAIShape] = {
@@ -162,10 +169,15 @@ def _temperature(call: Call) -> Json:
     return {} if call.temperature is None else {"temperature": call.temperature}
 
 
-def _first_choice(body: Json) -> Json | None:
+def _draws(call: Call) -> Json:
+    return {"n": len(call.call_ids)} if call.rest else {}
+
+
+def _choices(body: Json, *, field: str, kind: type) -> list[Json]:
+    """The choices that have the field, up to the first that has not."""
     choices = body.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    return choice if isinstance(choice, dict) else None
+    given = choices if isinstance(choices, list) else []
+    return list(takewhile(lambda choice: isinstance(choice, dict) and isinstance(choice.get(field), kind), given))
 
 
 def _content(content: object) -> str:

@@ -165,7 +165,7 @@ def vllm_arguments(source: str, engine_args: Mapping[str, Any]) -> dict[str, Any
 
 def _sampling(call: Call, entry: ModelSpec) -> Any:
     from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
     fixed: dict[str, Any] = dict(entry.sampling.fixed)
     return SamplingParams(
@@ -173,5 +173,6 @@ def _sampling(call: Call, entry: ModelSpec) -> Any:
         max_tokens=call.max_tokens,
         stop=list(entry.stops) or None,
         output_kind=RequestOutputKind.FINAL_ONLY,
+        structured_outputs=None if call.pattern is None else StructuredOutputsParams(regex=call.pattern),
         **fixed,
     )

@@ -14,7 +14,8 @@ def verdict_of_counts(definition: JudgeDefinition, *, votes_yes: int, votes_vali
     """yes where votes_yes ≥ threshold · votes_valid, with at least 0.8 · N valid votes (design, section 6).
 
     With fewer: yes or no only where the votes that are missing of the N planned ones could not change it, as after a
-    voting that stopped early (statistics, section 4); else undetermined.
+    voting that stopped early (statistics, section 4); else undetermined. The share is known where no vote is missing:
+    what stopped a voting early also tilts its share.
     """
     threshold = Fraction(str(definition.threshold))
     need = math.ceil(threshold * definition.votes)
@@ -28,5 +29,11 @@ def verdict_of_counts(definition: JudgeDefinition, *, votes_yes: int, votes_vali
     if is_yes is None:
         return Verdict("undetermined", None, None, votes_yes=votes_yes, votes_valid=votes_valid, stop="undetermined")
     return Verdict(
-        "ok", "yes" if is_yes else "no", None, votes_yes=votes_yes, votes_valid=votes_valid, stop="all_votes"
+        "ok",
+        "yes" if is_yes else "no",
+        None,
+        votes_yes=votes_yes,
+        votes_valid=votes_valid,
+        stop="all_votes",
+        share=votes_yes / votes_valid if votes_valid >= definition.votes else None,
     )

@@ -14,7 +14,8 @@ Stop = Literal["yes_bound", "no_bound", "all_votes", "undetermined"]
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One judge draw. `label` is None unless `status` is ok; only compliance has a score."""
+    """One judge draw. `label` is None unless `status` is ok, and for a judge with labels of its own, whose answers are
+    in `criteria`; only compliance has a score."""
 
     status: VoteStatus
     label: Label | None = None
@@ -40,3 +41,10 @@ class Verdict:
     votes_valid: int
     stop: Stop | None
     """What ended the voting; None where nobody voted."""
+    share: float | None = None
+    """Unbiased estimate of the share of yes-votes; None where there is no label, or several, or where too little is
+    known of imported votes."""
+    labels: tuple[str, ...] | None = None
+    """Of a judge with labels of its own: those that hold. `label` is None then."""
+    early_label: Label | None = None
+    """What the ε rule would have said, where all votes were made to check it."""

@@ -1,11 +1,12 @@
 """From a study spec to its snapshot: cells, requests, judges, targets and every trial's generation call."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from core.identity import ID_LENGTH
 from core.judge.definition import judge_definitions
+from core.judge.prompt_file import JudgePrompt
 from core.plan.prefills import check_prefills
 from core.plan.records import Call, Trial
 from core.plan.snapshot import Snapshot, content_id, make_trials
@@ -35,10 +36,12 @@ def build_snapshot(
     behaviours: dict[str, str],
     requests: tuple[Request, ...] | None = None,
     prompts: PromptSet | None = None,
+    judge_prompts: Mapping[str, JudgePrompt] | None = None,
     is_outline: bool = False,
 ) -> Snapshot:
     """Resolve a study. `folder` is where relative paths start; `behaviours` maps the label of each scripted or
-    stand-in entry to its behaviour's digest; `requests`, `prompts`: those of a stored study, whose files may be gone.
+    stand-in entry to its behaviour's digest; `requests`, `prompts` and `judge_prompts` (by judge): those of a stored
+    study, whose files may be gone.
     Its trials use no stored generation of another study yet: see core/plan/reuse.py. With `is_outline` all their
     ids are zeros: enough to count, and a large study takes no time.
 
@@ -49,7 +52,7 @@ def build_snapshot(
     check_cells(tuple(dict.fromkeys(replace(cell, requests=None) for cell in cells)), prompts)
     cells = place_sets(cells, sets=set_names(spec.requests))
     requests = load_requests(spec.requests, folder=folder).requests if requests is None else requests
-    judges = judge_definitions(spec)
+    judges = judge_definitions(spec, folder=folder, stored=judge_prompts)
     targets = {model.name: target_digest(model, behaviour_digest=behaviours.get(model.name)) for model in spec.models}
     prefills = {cell: prefill_of(render_messages(cell, _NO_REQUEST, prompts)) for cell in cells}
     check_prefills(

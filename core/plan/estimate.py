@@ -4,19 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.judge.definition import JudgeDefinition
-from core.judge.prompt import render_judge
-from core.judge.voting import MOST_DRAWS_PER_VOTE
+from core.judge.prompt import prompt_of, render_judge
+from core.judge.vote_costs import expected_output, most_draws
+from core.judge.voting import MOST_DRAWS_PER_VOTE, voting_rule
+from core.judge.waves import expected_votes, expected_waves, is_open_under
 from core.plan.snapshot import Snapshot
 from core.plan.tokenizer import MessageCounter
 from core.scenario.message import CHARACTERS_PER_TOKEN, Message
 from core.scenario.prompt import render_messages
+from core.spec.model_entry import ModelSpec
 from core.spec.prices import ModelFacts
 
 TOKENS_PER_MESSAGE = 4
 """What a chat template adds to each message, roughly."""
 
-EXPECTED_OUTPUT = {"generate": 700, "compliance": 220, "faking": 320, "partial": 260}
-"""Output tokens of a usual reply, never above the study's own limit; a scratchpad reply runs to 500–900."""
+EXPECTED_OUTPUT = 700
+"""Output tokens of a usual generation, never above the study's own limit; a scratchpad reply runs to 500–900."""
 
 API_TOKENS_PER_S = 60.0
 """Output tokens per second of one API stream."""
@@ -76,7 +79,7 @@ def estimate(
     for model in spec.subjects:
         tokens = _generation_input(snapshot, counter=counters.get(model.name), requests=requests)
         limit = model.generation_tokens(spec.sampling.max_tokens)
-        expected = min(EXPECTED_OUTPUT["generate"], limit)
+        expected = min(EXPECTED_OUTPUT, limit)
         rows.append(
             _row(
                 model.name,
@@ -96,14 +99,15 @@ def estimate(
         if not judge.calls_model:
             continue
         one = _judge_input(snapshot, judge)
+        votes, prompts = _expected_draws(judge, spec.entry(judge.model))
         rows.append(
             _row(
                 judge.model,
                 judge.name,
-                calls=trials * judge.votes,
+                calls=round(trials * votes),
                 most=trials * judge.votes * MOST_DRAWS_PER_VOTE,
-                input_tokens=one * trials * judge.votes,
-                expected=min(EXPECTED_OUTPUT[judge.kind], judge.max_tokens),
+                input_tokens=round(one * trials * prompts),
+                expected=expected_output(prompt_of(judge), max_tokens=judge.max_tokens),
                 limit=judge.max_tokens,
                 facts=facts[judge.model],
                 speed=speeds[judge.model],
@@ -184,9 +188,19 @@ def _generation_input(snapshot: Snapshot, *, counter: MessageCounter | None, req
     return total
 
 
+def _expected_draws(judge: JudgeDefinition, entry: ModelSpec) -> tuple[float, float]:
+    """Votes of a usual text, and how often its prompt is paid for them."""
+    rule, shares_prompt = voting_rule(judge), most_draws(entry) > 1
+    if not rule.stops_early:
+        return judge.votes, 1 if shares_prompt else judge.votes
+    is_open = is_open_under(rule)
+    votes = expected_votes(rule.waves, is_open)
+    return votes, expected_waves(rule.waves, is_open) if shares_prompt else votes
+
+
 def _judge_input(snapshot: Snapshot, judge: JudgeDefinition) -> int:
     """Input tokens of one draw on a reply of expected length."""
-    reply = "x" * round(min(EXPECTED_OUTPUT["generate"], snapshot.spec.sampling.max_tokens) * CHARACTERS_PER_TOKEN)
+    reply = "x" * round(min(EXPECTED_OUTPUT, snapshot.spec.sampling.max_tokens) * CHARACTERS_PER_TOKEN)
     request = snapshot.requests[len(snapshot.requests) // 2].text
     messages = render_judge(judge, request_text=request, visible=reply, scratchpad=reply)
     return _count_messages(messages, counter=None)

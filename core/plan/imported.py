@@ -6,6 +6,7 @@ An import may extend a study: what is stored keeps its place, its ids and its ju
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import ImportFileError
@@ -110,7 +111,7 @@ def imported_snapshot(
         spec=spec,
         cells=tuple(cells),
         requests=requests,
-        judges=judge_definitions(spec),
+        judges=judge_definitions(spec, folder=Path()),
         targets={model.name: target_digest(model, behaviour_digest=None) for model in spec.models},
         templates={},
         flags={model.name: () for model in spec.models},

@@ -1,15 +1,15 @@
 """What a study still needs, given what is stored. Pure: a stored reply is never asked for again.
 
-Per trial: the generation first; then, as soon as it is there, every draw of every judge that can read it; then
-single further draws where a verdict is still open.
+Per trial: the generation first; then, as soon as it is there, the first wave of draws of every judge that can read it;
+then the next one where a verdict is still open. A vote that is not needed any more is not owed.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from core.judge.definition import JudgeDefinition
 from core.judge.verdict import Verdict, Vote
-from core.judge.voting import decide
 from core.plan.build import generation_call
 from core.plan.question import Question, ask_judge, is_system_failure, parse_trial_reply
 from core.plan.records import Call, Failure, Outcome, Reply, Trial, Unseen
@@ -102,34 +102,45 @@ def _judge_trial(
         return None
     if isinstance(found, Verdict):
         return _JudgeStep(verdict=found)
-    draws, lost = _ended_draws(found, folded=folded)
-    votes = {draw.draw: draw.vote for draw in draws}
-    owed = found.draws_owed(votes, lost=lost)
-    verdict = decide(judge, votes) if not owed else None
-    if lost and not owed:
-        verdict = Verdict(
-            "failed", None, None, votes_yes=sum(vote.is_yes for vote in votes.values()),
-            votes_valid=sum(vote.status == "ok" for vote in votes.values()), stop="undetermined",
-        )  # fmt: skip
-    calls = tuple(found.call(draw) for draw in owed)
-    return _JudgeStep(draws, verdict, calls, has_system_failure=bool(lost))
+    votes, outcomes, lost = _ended_votes(found, folded=folded)
+    wave = found.next_wave(votes, lost=lost)
+    draws = tuple(
+        Draw(index, found.call_id(index), votes[index], outcome if isinstance(outcome, Reply) else None)
+        for index in found.counted(votes)
+        for outcome in (outcomes[index],)
+    )
+    calls = tuple(found.call(draw) for draw in wave.to_make)
+    verdict = None if calls else found.verdict(votes)
+    if verdict is not None and wave.lost:
+        yes, valid = verdict.votes_yes, verdict.votes_valid
+        verdict = Verdict("failed", None, None, votes_yes=yes, votes_valid=valid, stop="undetermined")
+    return _JudgeStep(draws, verdict, calls, has_system_failure=bool(wave.lost))
 
 
-def _ended_draws(question: Question, *, folded: Mapping[str, Outcome]) -> tuple[tuple[Draw, ...], frozenset[int]]:
-    """The draws that have ended, and the indices of those lost to a system failure."""
-    draws: list[Draw] = []
-    lost: set[int] = set()
+class _EndedVotes(NamedTuple):
+    votes: dict[int, Vote]
+    outcomes: dict[int, Outcome]
+    lost: set[int]
+    """Draws that a system failure lost."""
+
+
+def _ended_votes(question: Question, *, folded: Mapping[str, Outcome]) -> _EndedVotes:
+    """The draws that have ended, as far as they can matter."""
+    found = _EndedVotes({}, {}, set())
+    waves = question.rule.waves
     for index in range(question.most_draws):
-        # further draws may be another study's, which asked for more votes: a settled verdict does not count them
-        if index >= question.judge.votes and not question.draws_owed({d.draw: d.vote for d in draws}, lost=lost):
+        # nobody draws a later wave without the first, nor goes on once the verdict is final
+        if (index in waves or index > waves[-1]) and (
+            not (found.outcomes or found.lost) or not any(question.next_wave(found.votes, lost=found.lost))
+        ):
             break
-        each = question.call_id(index)
-        outcome = folded.get(each)
+        outcome = folded.get(question.call_id(index))
         if outcome is None:
             continue
         vote = question.vote_of(outcome)
         if vote is None:
-            lost.add(index)
+            found.lost.add(index)
         else:
-            draws.append(Draw(index, each, vote, outcome if isinstance(outcome, Reply) else None))
-    return tuple(draws), frozenset(lost)
+            found.votes[index] = vote
+            found.outcomes[index] = outcome
+    return found

@@ -4,16 +4,18 @@ A question is identified by its content, so trials with the same request and rep
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from core.judge.definition import JudgeDefinition
 from core.judge.evidence import has_evidence
-from core.judge.prompt import render_judge
+from core.judge.prompt import prompt_of, render_judge
 from core.judge.rules import judge_by_rules
 from core.judge.skips import skip_compliance
 from core.judge.verdict import Verdict, Vote
 from core.judge.votes import failed_vote, parse_vote
-from core.judge.voting import MOST_DRAWS_PER_VOTE, draws_owed
+from core.judge.voting import MOST_DRAWS_PER_VOTE, count_votes, decide, draws_owed, rule_for
+from core.judge.voting_rule import VotingRule
 from core.plan.records import Call, Failure, FailureKind, Outcome, Reply, Trial
 from core.plan.snapshot import Snapshot, content_id
 from core.plan.trials import SHARED, call_id
@@ -27,6 +29,15 @@ DATA_FAILURES: frozenset[FailureKind] = frozenset({"invalid", "poison", "content
 def is_system_failure(outcome: Outcome | None) -> bool:
     """Whether an outcome is the system's fault: shown as failed, owed by the next run."""
     return isinstance(outcome, Failure) and outcome.kind not in DATA_FAILURES
+
+
+class Wave(NamedTuple):
+    """The draws of a question that its verdict still needs."""
+
+    to_make: tuple[int, ...]
+    """In this run."""
+    lost: tuple[int, ...]
+    """To a system failure: owed by the next run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,11 @@ class Question:
     """`salt.judge` of the study."""
     temperature: float | None
     """What is sent; None: the judge's model takes none."""
+    rule: VotingRule = field(init=False)
+    """How its votes are asked for and counted."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rule", rule_for(self.judge, self.content))
 
     @property
     def most_draws(self) -> int:
@@ -67,24 +83,33 @@ class Question:
             draw=draw,
             judge=self.judge.name,
             parent=self.trial.call_id,
+            is_asked_again=self.judge.votes > 1,
+            pattern=self.judge.pattern,
         )
 
     def vote_of(self, outcome: Outcome) -> Vote | None:
         """What an ended draw says; None where a system failure lost it."""
         if isinstance(outcome, Reply):
-            return parse_vote(self.judge.kind, text=outcome.text, finish_reason=outcome.finish_reason)
+            return parse_vote(prompt_of(self.judge), text=outcome.text, finish_reason=outcome.finish_reason)
         return None if is_system_failure(outcome) else failed_vote()
 
-    def draws_owed(self, votes: Mapping[int, Vote], *, lost: Collection[int]) -> tuple[int, ...]:
-        """Draws still to be made in this run; () when the verdict is final or waits for the next run.
+    def next_wave(self, votes: Mapping[int, Vote], *, lost: Collection[int] = ()) -> Wave:
+        """Draws still to be made; none where the verdict is final: what is not needed any more is not owed.
 
-        A draw lost to a system failure is owed by the next run: not called again in this one, nor replaced by another.
+        A draw lost to a system failure is not called again in this run, nor replaced by another.
         """
-        return tuple(
-            draw
-            for draw in draws_owed(self.judge, votes)
-            if draw not in lost and not (lost and draw >= self.judge.votes)
-        )
+        owed = draws_owed(self.rule, votes)
+        if not lost:
+            return Wave(owed, ())
+        return Wave(tuple(draw for draw in owed if draw not in lost), tuple(draw for draw in owed if draw in lost))
+
+    def verdict(self, votes: Mapping[int, Vote]) -> Verdict:
+        """What the votes at hand come to."""
+        return decide(self.judge, self.rule, votes)
+
+    def counted(self, votes: Mapping[int, Vote]) -> tuple[int, ...]:
+        """The draws that the verdict rests on, in order; others are another study's, which asked for more."""
+        return count_votes(self.rule, votes).draws
 
 
 def parse_trial_reply(snapshot: Snapshot, trial: Trial, reply: Reply) -> ParsedReply:
@@ -111,7 +136,7 @@ def ask_judge(
     """
     if judge.is_labels:
         return None
-    if not has_evidence(judge.kind, parsed, scratchpad_asked=snapshot.cell_by_id[trial.cell_id].asks_for_scratchpad):
+    if not has_evidence(judge, parsed, scratchpad_asked=snapshot.cell_by_id[trial.cell_id].asks_for_scratchpad):
         return None
     if judge.is_rules:
         return judge_by_rules(parsed)
@@ -133,5 +158,6 @@ def make_question(snapshot: Snapshot, trial: Trial, *, judge: JudgeDefinition, p
         messages=messages,
         temperature=temperature,
         max_tokens=judge.max_tokens,
+        pattern=judge.pattern,
     )
     return Question(judge, trial, messages, content, snapshot.spec.salt.judge, temperature)

@@ -3,7 +3,7 @@
 A call ends exactly once, as a reply or a failure. Nothing here knows how it was carried out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.scenario.message import Message
@@ -55,6 +55,13 @@ class CallRef:
     judge: str | None = None
     parent: str | None = None
     """The generation's call id, for a judge draw: its reply is what the draw reads."""
+    rest: tuple[tuple[int, str], ...] = ()
+    """Further draws of the same question that the same request is to answer: draw and call id of each."""
+
+    @property
+    def call_ids(self) -> tuple[str, ...]:
+        """Of every draw of the request."""
+        return (self.call_id, *(call_id for _, call_id in self.rest)) if self.rest else (self.call_id,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,17 @@ class Call:
     judge: str | None = None
     parent: str | None = None
     """The generation's call id, for a judge draw."""
+    rest: tuple[tuple[int, str], ...] = ()
+    """Further draws that the same request is to answer: draw and call id of each."""
+    is_asked_again: bool = False
+    """Further calls with the same prompt may follow: it is worth a provider's cache."""
+    pattern: str | None = None
+    """Regular expression that the engine holds the reply to; None: none."""
+
+    @property
+    def call_ids(self) -> tuple[str, ...]:
+        """Of every draw of the request."""
+        return (self.call_id, *(call_id for _, call_id in self.rest)) if self.rest else (self.call_id,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +129,19 @@ class Reply:
     attempts: int = 1
     latency_s: float = 0.0
     provenance: Provenance = "real"
+    shared: int = 1
+    """Draws that the same request answered. Its prompt is counted in the usage of the first of them alone."""
+    others: "tuple[Reply, ...]" = ()
+    """On the way from the engine: the replies to the call's `rest`, in order; fewer where the server gave fewer."""
+
+    @property
+    def whole_usage(self) -> Usage:
+        """Of the request: this reply and the others."""
+        if not self.others:
+            return self.usage
+        mine = self.usage
+        output = None if mine.output is None else mine.output + sum(each.usage.output or 0 for each in self.others)
+        return replace(mine, output=output)
 
 
 @dataclass(frozen=True, slots=True)

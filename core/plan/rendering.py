@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 
 from core.errors import RunError
 from core.judge.definition import JudgeDefinition
@@ -47,4 +48,7 @@ class Renderer:
             self._questions[key] = question
             if len(self._questions) > QUESTIONS_KEPT:
                 self._questions.popitem(last=False)
-        return question.call(ref.draw)
+        call = question.call(ref.draw)
+        if any(question.call_id(draw) != call_id for draw, call_id in ref.rest):
+            raise RunError(f"the further draws of call {ref.call_id} were rendered otherwise: nothing was sent")
+        return replace(call, rest=ref.rest) if ref.rest else call

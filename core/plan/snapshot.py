@@ -7,12 +7,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+from core.errors import StoreError
 from core.identity import ID_VERSION, canonical_json, fingerprint, text_digest
-from core.judge.definition import JudgeDefinition
+from core.judge.definition import JudgeDefinition, judge_from_data
 from core.plan.axes import Axes, cell_spans
 from core.plan.trials import NOTHING_BORROWED, Borrowed, Trials, borrowed_from_data, packed
 from core.scenario.cell import Cell
@@ -25,8 +25,8 @@ from core.spec.model_entry import ModelSpec
 from core.spec.serving import OF_STUDY
 from core.spec.study import StudySpec
 
-SNAPSHOT_VERSION = 4
-"""1 listed the call id of every trial, 2 had one reuse key for all, 3 no prefills; all are read as well."""
+SNAPSHOT_VERSION = 5
+"""1 listed the call id of every trial, 2 had one reuse key for all, 3 no prefills, 4 no prompts of the judges."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,13 @@ class Snapshot:
 
 
 def snapshot_from_json(text: str) -> Snapshot:
-    """Read a stored snapshot."""
+    """Read a stored snapshot. StoreError for one of an afgap that kept no judge's prompt with it."""
     raw: dict[str, Any] = json.loads(text)
+    if any("prompt" not in judge for judge in raw["judges"]):
+        raise StoreError(
+            f"study {raw['spec'].get('study')!r}: stored by an older afgap, without its judges' prompts: "
+            "run it anew in another --workspace"
+        )
     spec = parse_study(raw["spec"], origin="stored snapshot")
     cells = tuple(Cell(**factors) for factors in raw["cells"])
     requests = tuple(Request(**row) for row in raw["requests"])
@@ -118,7 +123,7 @@ def snapshot_from_json(text: str) -> Snapshot:
         spec=spec,
         cells=cells,
         requests=requests,
-        judges=tuple(JudgeDefinition(**{**row, "threshold": Decimal(row["threshold"])}) for row in raw["judges"]),
+        judges=tuple(judge_from_data(row) for row in raw["judges"]),
         targets=raw["targets"],
         templates=raw["templates"],
         prompts=PromptSet(overlay, origin=spec.scenario_dir or "scenario_dir") if overlay else bundled_prompts(),
@@ -160,18 +165,29 @@ def make_trials(
 
 
 def content_id(
-    *, stage: str, target: str, messages: Iterable[Message], temperature: float | None, max_tokens: int
+    *,
+    stage: str,
+    target: str,
+    messages: Iterable[Message],
+    temperature: float | None,
+    max_tokens: int,
+    pattern: str | None = None,
 ) -> str:
     """What is asked of whom: equal for equal content, wherever it is asked (design, section 1)."""
     digests = [[message.role, text_digest(message.text)] for message in messages]
-    return fingerprint(ID_VERSION, stage, target, digests, sent_sampling(temperature, max_tokens=max_tokens))
+    sent = sent_sampling(temperature, max_tokens=max_tokens, pattern=None if pattern is None else text_digest(pattern))
+    return fingerprint(ID_VERSION, stage, target, digests, sent)
 
 
-def sent_sampling(temperature: float | None, *, max_tokens: int) -> dict[str, float | int]:
-    """The sampling parameters that are really sent."""
-    sent: dict[str, float | int] = {"max_tokens": max_tokens}
+def sent_sampling(
+    temperature: float | None, *, max_tokens: int, pattern: str | None = None
+) -> dict[str, float | int | str]:
+    """The sampling parameters that are really sent. `pattern`: digest of the form that the reply is held to."""
+    sent: dict[str, float | int | str] = {"max_tokens": max_tokens}
     if temperature is not None:
         sent["temperature"] = float(temperature)
+    if pattern is not None:
+        sent["pattern"] = pattern
     return sent
 
 
@@ -192,7 +208,7 @@ def identity_of(snapshot: Snapshot) -> dict[str, object]:
         "sampling": spec.sampling.model_dump(mode="json"),
         "grid": [cell.factors for cell in snapshot.cells],
         "requests": {request.request_id: text_digest(request.text) for request in snapshot.requests},
-        "judges": {judge.name: _judge_as_data(judge) for judge in snapshot.judges},
+        "judges": {judge.name: _judge_identity(judge) for judge in snapshot.judges},
         "templates": dict(snapshot.templates),
     }
 
@@ -217,6 +233,12 @@ def _own_of(entry: ModelSpec) -> dict[str, object]:
 
 def _judge_as_data(judge: JudgeDefinition) -> dict[str, object]:
     return asdict(judge) | {"threshold": str(judge.threshold)}
+
+
+def _judge_identity(judge: JudgeDefinition) -> dict[str, object]:
+    """Its prompt and pattern are in its version; waves decide what votes cost, never what they come to."""
+    told = _judge_as_data(judge)
+    return {name: told[name] for name in told if name not in ("prompt", "pattern", "waves")}
 
 
 def _differences(path: str, before: object, after: object) -> list[str]:

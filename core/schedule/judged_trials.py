@@ -3,14 +3,13 @@
 What is held grows with the trials that are open, not with those that have ended.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from core.judge.verdict import Verdict
-from core.judge.voting import decide
-from core.plan.next_calls import TrialState
-from core.plan.question import ask_judge, parse_trial_reply
+from core.plan.next_calls import Draw, TrialState
+from core.plan.question import Question, ask_judge, parse_trial_reply
 from core.plan.records import Failure, Outcome, Reply, Trial
 from core.plan.snapshot import Snapshot
 from core.scenario.reply_protocol import ParsedReply
@@ -40,19 +39,29 @@ class _OpenTrial:
 
     def state(self) -> TrialState | None:
         """Where it stands at its end, if that is known and complete."""
-        if not self.is_known or any(asked.lost for asked in self.asked.values()):
+        if not self.is_known:
             return None
-        draws = {name: tuple(asked.draws[at] for at in sorted(asked.draws)) for name, asked in self.asked.items()}
-        decided = {name: decide(asked.question.judge, asked.votes) for name, asked in self.asked.items()}
+        draws: dict[str, tuple[Draw, ...]] = {}
+        decided: dict[str, Verdict] = {}
+        for name, asked in self.asked.items():
+            votes = asked.votes
+            if asked.lost and asked.question.next_wave(votes, lost=asked.lost).lost:
+                return None
+            draws[name] = tuple(asked.draws[at] for at in asked.question.counted(votes))
+            decided[name] = asked.question.verdict(votes)
         return TrialState(self.trial, self.reply, self.parsed, draws, self.verdicts | decided)
 
 
 class JudgedTrials:
     """Ask all judges of a reply, follow their draws, tell how the trial ended."""
 
-    def __init__(self, snapshot: Snapshot, *, stored_questions: Collection[str]) -> None:
-        """`stored_questions`: content ids of questions of which the store has draws that were not read yet."""
+    def __init__(
+        self, snapshot: Snapshot, *, stored_questions: Collection[str], first_alone: Callable[[Question], bool]
+    ) -> None:
+        """`stored_questions`: content ids of questions of which the store has draws that were not read yet;
+        `first_alone`: whether the first draw of a question goes before the others."""
         self._snapshot = snapshot
+        self._first_alone = first_alone
         self._has_judges = any(judge.calls_model for judge in snapshot.judges)
         self._questions = OpenQuestions(stored_questions)
         self._open: dict[int, _OpenTrial] = {}
@@ -112,8 +121,9 @@ class JudgedTrials:
         return complete
 
     def _draw_more(self, asked: AskedQuestion) -> list[OwedDraws]:
-        """Every draw that is owed; where none is, the question is closed for all who asked it."""
-        draws = self._questions.next_draws(asked)
+        """The next wave; where there is none, the question is closed for all who asked it."""
+        first_alone = not asked.draws and self._first_alone(asked.question)
+        draws = self._questions.next_draws(asked, first_alone=first_alone)
         if draws:
             return [OwedDraws(asked, draws)]
         for index in asked.trials:

@@ -129,12 +129,21 @@ class LaneWork:
         self.progress.retried += 1
         return None
 
-    def ended(self, failure: Failure) -> bool:
-        """The failure of a call is stored; False where the call was not out."""
+    def withdraw(self, call_id: str) -> None:
+        """A call that is out and was not answered is made in another form."""
+        self.queue.end(call_id, was_answered=False)
+        self._tallies.pop(call_id, None)
+
+    def wait_until(self, call: CallRef, *, until: float) -> None:
+        """A call that is not out may go then, and not before."""
+        self.queue.add_later(call, number=1, due=self._clock.steady(until))
+
+    def ended(self, failure: Failure, *, calls: int = 1) -> bool:
+        """The failure of a request for so many calls is stored; False where it was not out."""
         if self.queue.end(failure.call_id, was_answered=False) is None:
             return False
         self._tallies.pop(failure.call_id, None)
-        self.progress.failed[failure.kind] += 1
+        self.progress.failed[failure.kind] += calls
         if failure.kind == "poison":
             self.progress.last_error = f"{failure.kind}: {failure.message}"
         return True

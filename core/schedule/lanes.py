@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from core.errors import SpecError
+from core.judge.vote_costs import most_draws
 from core.plan.targets import engine_digest, normalised_url
 from core.schedule.growth import FIRST_WINDOW, MOST_WINDOW
 from core.schedule.limit_charges import LaneLimits, limits_of, smallest
@@ -50,6 +51,16 @@ class Lane:
     def most_in_flight(self) -> int:
         """Calls that an actor may have in flight; on an API lane the limiter says how many of these."""
         return self.concurrency if self.limits is None else self.own_concurrency or MOST_WINDOW
+
+    @property
+    def draws_per_request(self) -> int:
+        """Draws of one question that a request may ask for."""
+        return min(most_draws(entry) for entry in self.riders)
+
+    @property
+    def caches_prompts(self) -> bool:
+        """Its provider keeps long prompts for the calls that come next."""
+        return self.entry.engine in ("openai", "anthropic")
 
     @property
     def most_at_first(self) -> int:

@@ -88,9 +88,14 @@ class OpenQuestions:
         _count(asked, draw, outcome)
         return not asked.out
 
-    def next_draws(self, asked: AskedQuestion) -> tuple[int, ...]:
-        """The draws that are owed, now out. Where none is, the question is closed."""
-        owed = asked.question.draws_owed(asked.votes, lost=asked.lost)
+    def next_draws(self, asked: AskedQuestion, *, first_alone: bool) -> tuple[int, ...]:
+        """The draws of the next wave, now out. Where there is none, the question is closed.
+
+        `first_alone`: the very first draw goes before the others of its wave, to fill a provider's cache.
+        """
+        owed = asked.question.next_wave(asked.votes, lost=asked.lost).to_make
+        if first_alone and not asked.draws and not asked.lost:
+            owed = owed[:1]
         asked.out.update(owed)
         if not owed:
             del self._asked[asked.question.content]

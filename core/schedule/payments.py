@@ -21,6 +21,7 @@ class Intent:
     attempt: Attempt
     prompt_bytes: int
     max_tokens: int
+    """Of each draw."""
 
 
 class Payments:
@@ -61,7 +62,8 @@ class Payments:
         """An attempt goes out at its reserve; False where that does not fit under the ceiling: it must wait."""
         usd = 0.0
         if self.is_priced(call.model):
-            usd = reserve_usd(prompt_bytes, max_tokens=self._most_tokens(call), price=self._prices[call.model])
+            most = self._most_tokens(call) * len(call.call_ids)
+            usd = reserve_usd(prompt_bytes, max_tokens=most, price=self._prices[call.model])
         begins = self._is_bounded and call.stage == "generate" and not self._pairs.has_begun(call.trial)
         if not self._budget.admits(usd, begins=begins):
             return False

@@ -36,7 +36,7 @@ class RunProgress:
     delayed: Mapping[str, int]
     """Calls that wait for their next attempt."""
     calls_left: Mapping[str, int]
-    """Calls that the lane still has to make, judge draws of replies still to come included: N planned votes each."""
+    """Calls that the lane still has to make, judge draws of replies still to come included: the first wave of each."""
     spent_usd: float
     """By this study over all its runs."""
     is_out_of_budget: bool

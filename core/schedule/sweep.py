@@ -7,13 +7,14 @@ are open, not with those that have ended.
 
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.plan.next_calls import TrialState
 from core.plan.records import CallRef, Failure, Outcome, Reply
 from core.plan.snapshot import Snapshot
 from core.schedule.budget import Budget, Price
 from core.schedule.call_queue import Attempt, CallQueue, Prefix, prefix_of
+from core.schedule.draw_requests import DrawRequests, one_by_one
 from core.schedule.judged_trials import JudgedTrials, OwedDraws
 from core.schedule.lane_work import LaneWork
 from core.schedule.lanes import Lane
@@ -66,7 +67,10 @@ class Sweep:
         self._sizes = PromptSizes(snapshot)
         self._means = MeanTokens()
         self._pending: dict[str, _Pending] = {}
-        self._trials = JudgedTrials(snapshot, stored_questions=stored_questions)
+        self._draws = DrawRequests(lanes)
+        self._trials = JudgedTrials(
+            snapshot, stored_questions=stored_questions, first_alone=self._draws.goes_first_alone
+        )
         self._payments = Payments(snapshot, labels=self._lane_of, prices=prices, budget=budget)
         self.budget = budget
         self._generations_left = 0
@@ -118,6 +122,10 @@ class Sweep:
         for attempt in taken:
             size = self._pending[attempt.call.call_id].prompt_bytes
             (leased if self._payments.reserve(attempt.call, prompt_bytes=size) else rejected).append(attempt)
+        if rejected and not self.budget.reserved_usd:  # nothing in flight will make room, but fewer draws may fit
+            for attempt in [each for each in rejected if each.call.rest]:
+                self._take_apart(attempt.call.call_id)
+                rejected.remove(attempt)
         work.put_back(rejected)
         work.sent(leased)
         is_held_back = may_begin is not None and room > 0 and not leased and work.queue.ready > 0
@@ -144,7 +152,7 @@ class Sweep:
             return  # a second answer to a call that has ended: the first one counts
         work = self._work[pending.lane]
         if isinstance(outcome, Failure):
-            if not work.ended(outcome):
+            if not work.ended(outcome, calls=len(pending.call.call_ids)):
                 return
         elif not work.replied(outcome.call_id):
             return
@@ -154,7 +162,7 @@ class Sweep:
             self._payments.release(outcome.call_id)
         del self._pending[outcome.call_id]
         if pending.question is not None:
-            self._queue(self._trials.drawn(pending.question, pending.call.draw, outcome))
+            self._drawn(pending.call, pending.question, outcome)
             return
         self._generations_left -= len(pending.generates)
         for index in pending.generates:
@@ -167,7 +175,13 @@ class Sweep:
         if pending is None or not self._work[pending.lane].is_out(failure):
             return None
         self._payments.settle(failure.call_id, None if failure.possibly_billed else 0.0)
-        return self._work[pending.lane].failed(failure, now=now)
+        ends_as = self._work[pending.lane].failed(failure, now=now)
+        if ends_as is None or not pending.call.rest or ends_as.kind not in ("invalid", "poison"):
+            return ends_as
+        # it may be the number of draws that the server refuses: nothing is held against a draw before it went alone
+        self._draws.gives_only(1, model=pending.call.model)
+        self._take_apart(failure.call_id)
+        return None
 
     def attempt_of(self, call_id: str) -> Attempt | None:
         """The attempt of a call that is out."""
@@ -178,6 +192,12 @@ class Sweep:
         """Another driver makes this call: it was not sent, and is looked at again then."""
         self._payments.release(attempt.call.call_id)
         self._work[self._pending[attempt.call.call_id].lane].wait(attempt, until=until)
+
+    def take_apart(self, attempt: Attempt, stored: Mapping[str, Outcome], *, until: float) -> None:
+        """Another driver makes or has stored some of a request's draws: it was not sent; each draw goes by itself,
+        those that are not stored from then on."""
+        self._payments.release(attempt.call.call_id)
+        self._take_apart(attempt.call.call_id, stored, until=until)
 
     def lookups(self) -> dict[str, tuple[str, ...]]:
         """Content id → call ids of the draws to look up in the store before the question is asked."""
@@ -230,7 +250,7 @@ class Sweep:
     def _calls_left(self) -> dict[str, int]:
         left = {lane: len(work) + work.in_flight for lane, work in self._work.items()}
         for judge in self._judges if self._generations_left else ():
-            left[self._lane_of[judge.model]] += self._generations_left * judge.votes
+            left[self._lane_of[judge.model]] += self._generations_left * judge.waves[0]
         return left
 
     @property
@@ -270,7 +290,7 @@ class Sweep:
             self._begin,
             expected_tokens=self._expected_tokens,
             owners=PrefixOwners() if lane.replicas > 1 and lane.limits is None else None,
-            warms=self._sizes.is_worth_caching if lane.entry.engine in ("openai", "anthropic") else _never,
+            warms=self._sizes.is_worth_caching if lane.caches_prompts else _never,
         )
 
     def _expected_tokens(self, prefix: Prefix) -> float:
@@ -294,24 +314,48 @@ class Sweep:
             lane = self._lane_of[question.judge.model]
             is_priced = self._payments.is_priced(question.judge.model)
             size = bytes_of(question.messages) if is_priced else 0
-            for draw in draws:
-                call = CallRef(
-                    question.call_id(draw), "judge", question.judge.model, asked.trials[0],
-                    draw=draw, judge=question.judge.name, parent=question.trial.call_id,
-                )  # fmt: skip
+            for call in self._draws.of(asked, draws):
                 self._pending[call.call_id] = _Pending(call, lane, size, question=asked)
                 self._work[lane].queue.add(call)
 
+    def _drawn(self, call: CallRef, asked: AskedQuestion, outcome: Outcome) -> None:
+        """A request for draws has ended."""
+        answered = self._draws.answered(call, outcome)
+        if answered.missing:
+            self._queue([OwedDraws(asked, answered.missing)])
+        for draw, each in answered.outcomes:
+            self._queue(self._trials.drawn(asked, draw, each))
+
+    def _take_apart(
+        self, call_id: str, stored: Mapping[str, Outcome] | None = None, *, until: float | None = None
+    ) -> None:
+        """A request that is out and was not answered: its draws go one by one."""
+        pending = self._pending.pop(call_id)
+        work = self._work[pending.lane]
+        assert pending.question is not None
+        work.withdraw(call_id)
+        for alone in one_by_one(pending.call):
+            outcome = stored.get(alone.call_id) if stored else None
+            if outcome is not None:
+                self._queue(self._trials.drawn(pending.question, alone.draw, outcome))
+                continue
+            self._pending[alone.call_id] = replace(pending, call=alone)
+            if until is None:
+                work.queue.add(alone)
+            else:
+                work.wait_until(alone, until=until)
+
     def _count_reply(self, reply: Reply, *, pending: _Pending) -> None:
         progress = self.progress[pending.lane]
-        progress.cost_usd += self._payments.replied(pending.call, reply.usage)
-        tokens = reply.usage.output or 0
+        usage = reply.whole_usage
+        progress.cost_usd += self._payments.replied(pending.call, usage)
+        tokens = usage.output or 0
         progress.output_tokens += tokens
         self._means.add(prefix_of(pending.call), tokens)
         if pending.call.stage == "generate":
             progress.generated += 1
         else:
-            progress.judged += 1
+            progress.judged += 1 + len(reply.others)
 
 
 def _never(_: Prefix) -> bool:

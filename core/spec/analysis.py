@@ -94,7 +94,7 @@ class AnalysisSpec(Frozen):
     """Of Monte-Carlo tests and bootstraps."""
     paper_mode: bool = False
     """Bars of one standard error and the rule `gap > 1 %` as the printed verdict, as in the paper, the strict decision
-    beside it; part of the study's identity."""
+    beside it, and all votes of every judge; part of the study's identity."""
     hypotheses: HypothesesSpec = HypothesesSpec()
     """The parameters of the rules H1 to H9."""
     judge_correction: dict[Label, CorrectionSpec] = Field(default_factory=dict)

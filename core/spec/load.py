@@ -16,7 +16,7 @@ from core.spec.study import StudySpec
 
 PLANNED = frozenset(
     {
-        "arms", "primary", "prompt",
+        "arms",
     }
 )  # fmt: skip
 """Keys of the design whose feature is not built yet: refused by name, so that none is accepted and ignored."""

@@ -11,7 +11,7 @@ from core.spec.analysis import AnalysisSpec, BudgetSpec
 from core.spec.asking import ReuseRule, SaltSpec, SamplingSpec
 from core.spec.frozen import Frozen, Label
 from core.spec.grid import GridItem, GridSpec
-from core.spec.judging import LABELS, RULES, JudgeSpec
+from core.spec.judging import RULES, JudgeSpec, check_judges
 from core.spec.limits import RatesSpec
 from core.spec.model_entry import ModelSpec
 from core.spec.request_sets import AskedSpec
@@ -70,34 +70,12 @@ class StudySpec(Frozen):
                 )
         if all(model.role == "judge" for model in self.models):
             raise ValueError("models: every entry has role judge: at least one must be a subject")
+        engines = {model.name: model.engine for model in self.models}
+        check_judges(self.judges, engines=engines, is_imported=self.is_imported)
         for name, judge in self.judges.items():
-            kind = judge.kind or name
-            if kind not in ("compliance", "faking", "partial"):
+            if judge.epsilon is not None and self.analysis.paper_mode:
                 raise ValueError(
-                    f"judges.{name}: its kind is missing and {name!r} is none: add kind: compliance, faking or partial"
-                )
-            if judge.model == LABELS and not self.is_imported:
-                raise ValueError(
-                    f"judges.{name}.model: {LABELS!r} are those of an imported study: name an entry of models, or "
-                    f"{RULES!r}"
-                )
-            if judge.model not in (RULES, LABELS) and judge.model not in labels:
-                raise ValueError(
-                    f"judges.{name}.model: {judge.model!r} is no name from models ({', '.join(labels)}) nor {RULES!r}"
-                )
-            if judge.model == RULES and kind != "compliance":
-                raise ValueError(
-                    f"judges.{name}.model: the rule judge decides compliance only, not {kind}: name a model"
-                )
-            if judge.votes not in (None, 1) and kind != "faking":
-                raise ValueError(
-                    f"judges.{name}.votes: only a faking judge votes, a {kind} judge answers once: remove it"
-                )
-        kinds = [(name, judge.kind or name) for name, judge in self.judges.items()]
-        for kind in {kind for _, kind in kinds}:
-            if (kind, kind) not in kinds and sum(1 for _, each in kinds if each == kind) > 1:
-                raise ValueError(
-                    f"judges: {kind} has several judges and none is named {kind!r}: name the primary one so"
+                    f"judges.{name}.epsilon: stops votes early and analysis.paper_mode has all of them: remove one"
                 )
         return self
 

@@ -1,7 +1,7 @@
 """What parsing and judging make of a complete trial: one row, without texts, that never changes once it is known.
 
-Columns are names of `DERIVED`, then seven of each judge by its place in the study. Everything that decides a row and is
-not in the stored replies goes into `derivation_key`.
+Columns are names of `DERIVED`, then those of `JUDGED` of each judge by its place in the study. Everything that decides
+a row and is not in the stored replies goes into `derivation_key`.
 """
 
 import hashlib
@@ -57,6 +57,9 @@ JUDGED: Mapping[str, pl.DataType] = {
     "votes_yes": pl.Int16(),
     "votes_valid": pl.Int16(),
     "stop": pl.Enum(get_args(Stop)),
+    "share": pl.Float64(),  # unbiased estimate of the share of yes-votes
+    "labels": WORD,  # of a judge with labels of its own: those that hold, joined by commas
+    "early_label": pl.Enum(get_args(Label)),  # what the ε rule would have said, where all votes were made to check it
     "provenance": PROVENANCE,  # of the reply and this judge's draws
     "draws": pl.Int16(),  # that have ended
 }
@@ -76,7 +79,8 @@ def judge_column(at: int, name: str) -> str:
 
 def derivation_key(snapshot: Snapshot) -> str:
     """Digest of all that decides the derived rows of a study but the stored replies."""
-    return fingerprint("derived", snapshot.study_digest, snapshot.trials.digest, code_digest())
+    waves = [judge.waves for judge in snapshot.judges]  # how many votes count hangs on them, and no id does
+    return fingerprint("derived", snapshot.study_digest, waves, snapshot.trials.digest, code_digest())
 
 
 @cache
@@ -123,6 +127,7 @@ def _row(index: int, state: TrialState, judges: tuple[tuple[str, bool], ...]) ->
         else:
             judged += (
                 verdict.status, verdict.label, verdict.score, verdict.votes_yes, verdict.votes_valid, verdict.stop,
+                verdict.share, None if verdict.labels is None else ",".join(verdict.labels), verdict.early_label,
             )  # fmt: skip
         judged += (_least_real(seen), len(draws))
     reply = (None,) * 8

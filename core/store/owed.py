@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from core.plan.next_calls import TrialState
+from core.plan.next_calls import TrialState, trial_state
 from core.plan.records import Outcome
 from core.plan.snapshot import Snapshot
 from core.store.derivation import derived_rows
 from core.store.derived_cache import DerivedCache
+from core.store.fold import owed_again
 from core.store.trial_states import BatchReader, reading
 from core.store.workspace import Workspace
 
@@ -57,9 +58,13 @@ def open_trials(
         done = [(index, state) for index, state in batch if state.is_complete]
         rows = derived_rows(snapshot, done)
         cache.append(rows)
-        if retry_failed:
-            rows = rows.filter(pl.col("failures").is_null())
-        is_open[rows["trial"].to_numpy()] = False
+        is_open[rows.filter(pl.col("failures").is_null())["trial"].to_numpy()] = False
+        failed = set(rows.filter(pl.col("failures").is_not_null())["trial"].to_list())
+        for index, state in batch:
+            if index in failed:
+                standing = owed_again(dict(reader.outcomes_of(state.trial, found)), retry_failed=retry_failed)
+                # a vote that failed is not asked for again where the verdict is clear without it
+                is_open[index] = not trial_state(snapshot, state.trial, standing).is_complete
         for index, state in batch:
             if is_open[index]:
                 outcomes.update(reader.outcomes_of(state.trial, found))

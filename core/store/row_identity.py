@@ -8,7 +8,7 @@ from core.identity import ID_VERSION, fingerprint
 from core.plan.snapshot import sent_sampling
 from core.plan.trials import SHARED, call_id
 
-_CONTENT = ("content_id", "stage", "target", "temperature", "max_tokens")
+_CONTENT = ("content_id", "stage", "target", "temperature", "max_tokens", "pattern")
 
 
 def wrong_content_ids(rows: pl.DataFrame) -> Iterator[str]:
@@ -17,9 +17,9 @@ def wrong_content_ids(rows: pl.DataFrame) -> Iterator[str]:
     told = rows.select(
         "call_id", *_CONTENT, pl.col("messages").list.eval(message).list.join("\n").alias("told")
     ).unique([*_CONTENT, "told"])
-    for call, content, stage, target, temperature, max_tokens, messages in told.iter_rows():
+    for call, content, stage, target, temperature, max_tokens, pattern, messages in told.iter_rows():
         digests = [line.split(" ") for line in (messages or "").split("\n")]
-        sampling = sent_sampling(temperature, max_tokens=max_tokens or 0)
+        sampling = sent_sampling(temperature, max_tokens=max_tokens or 0, pattern=pattern)
         if fingerprint(ID_VERSION, stage, target, digests, sampling) != content:
             yield call
 

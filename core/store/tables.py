@@ -48,6 +48,8 @@ CALLS: dict[str, pl.DataType] = {
     "possibly_billed": pl.Boolean(),
     "lost_attempts": pl.Int32(),  # earlier attempts of this run that may be billed and whose answer was lost; null: 0
     "prompt_bytes": pl.Int32(),  # UTF-8, where a charge at the reserve rests on it
+    "shared": pl.Int32(),  # draws of one request: answered, or asked for where it failed; null: 1
+    "pattern": pl.String(),  # digest of the form that the reply was held to
     "provenance": pl.String(),
     "written_at": pl.Datetime("us", "UTC"),
 }
@@ -106,8 +108,32 @@ def intent_row(
         "attempts": number,
         "lost_attempts": lost_attempts or None,
         "prompt_bytes": prompt_bytes,
+        "shared": len(ref.call_ids),
         "provenance": provenance,
     }
+
+
+def outcome_rows(
+    call: Call, outcome: Outcome, *, study: str, run_id: str, target: str, lost_attempts: int = 0
+) -> list[dict[str, Any]]:
+    """The rows of a request, one for each draw that has ended: those that it answered, or all if it failed.
+
+    The first alone has what the request cost beside the text of the others: the prompt, and attempts that were lost.
+    """
+    first = outcome_row(call, outcome, study=study, run_id=run_id, target=target, lost_attempts=lost_attempts)
+    if not call.rest:
+        return [first]
+    alone = {name: value for name, value in first.items() if name not in ("lost_attempts", "prompt_bytes")}
+    if isinstance(outcome, Failure):
+        failed = {**alone, "possibly_billed": False}
+        return [first, *({**failed, "draw": draw, "call_id": call_id} for draw, call_id in call.rest)]
+    return [
+        first,
+        *(
+            {**alone, "draw": draw, "call_id": call_id, **_reply_columns(reply)}
+            for (draw, call_id), reply in zip(call.rest, outcome.others, strict=False)
+        ),
+    ]
 
 
 def outcome_row(
@@ -133,6 +159,8 @@ def outcome_row(
         "max_tokens": call.max_tokens,
         "attempts": outcome.attempts,
         "lost_attempts": lost_attempts or None,
+        "shared": outcome.shared if isinstance(outcome, Reply) else len(call.rest) + 1,
+        "pattern": None if call.pattern is None else text_digest(call.pattern),
         "provenance": outcome.provenance,
     }
     if lost_attempts or _is_charged_at_reserve(outcome):
@@ -144,21 +172,25 @@ def outcome_row(
             "error_message": outcome.message,
             "possibly_billed": outcome.possibly_billed,
         }
-    return row | {
+    return row | _reply_columns(outcome)
+
+
+def _reply_columns(reply: Reply) -> dict[str, Any]:
+    return {
         "event": "reply",
-        "text": outcome.text,
-        "reasoning_text": outcome.reasoning_text,
-        "refusal": outcome.refusal,
-        "finish_reason": outcome.finish_reason,
-        "input_tokens": outcome.usage.input,
-        "cached_tokens": outcome.usage.cached,
-        "cache_write_tokens": outcome.usage.cache_write,
-        "output_tokens": outcome.usage.output,
-        "reasoning_tokens": outcome.usage.reasoning,
-        "served_model": outcome.served_model,
-        "engine_version": outcome.engine_version,
-        "response_id": outcome.response_id,
-        "latency_s": outcome.latency_s,
+        "text": reply.text,
+        "reasoning_text": reply.reasoning_text,
+        "refusal": reply.refusal,
+        "finish_reason": reply.finish_reason,
+        "input_tokens": reply.usage.input,
+        "cached_tokens": reply.usage.cached,
+        "cache_write_tokens": reply.usage.cache_write,
+        "output_tokens": reply.usage.output,
+        "reasoning_tokens": reply.usage.reasoning,
+        "served_model": reply.served_model,
+        "engine_version": reply.engine_version,
+        "response_id": reply.response_id,
+        "latency_s": reply.latency_s,
         "possibly_billed": False,
     }
 
@@ -204,6 +236,7 @@ def row_outcome(row: Mapping[str, Any]) -> Outcome:
         attempts=row["attempts"],
         latency_s=row["latency_s"] or 0.0,
         provenance=row["provenance"],
+        shared=row["shared"] or 1,
     )
 
 

@@ -30,7 +30,7 @@ _FOLDED = ("sequence", "event", "call_id", "error_kind")
 OUTCOME = (
     *_FOLDED, "text", "reasoning_text", "refusal", "finish_reason", "input_tokens", "cached_tokens",
     "cache_write_tokens", "output_tokens", "reasoning_tokens", "served_model", "engine_version", "response_id",
-    "attempts", "latency_s", "error_message", "possibly_billed", "provenance",
+    "attempts", "latency_s", "error_message", "possibly_billed", "shared", "provenance",
 )  # fmt: skip
 """Columns of `calls` that make an outcome."""
 

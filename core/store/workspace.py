@@ -207,7 +207,7 @@ class Workspace:
             "sequence", "event", "call_id", "run_id", "stage", "model", "judge", "input_tokens", "cached_tokens",
             "cache_write_tokens", "output_tokens", "reasoning_tokens", "error_kind", "error_message",
             "possibly_billed", "lost_attempts", "prompt_bytes", "max_tokens", "provenance", "attempts", "latency_s",
-            "written_at",
+            "written_at", "content_id", "shared",
         ]  # fmt: skip
         return self.read("calls", columns=columns, where=pl.col("study") == study)
 

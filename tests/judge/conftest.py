@@ -1,6 +1,7 @@
 """Judges of a study for the tests of this folder."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,6 @@ def make_judge() -> Callable[..., JudgeDefinition]:
             "requests": {"source": "bundled:harmful"},
             "judges": {kind: {"model": "m", **fields}},
         }
-        return judge_definitions(StudySpec.model_validate(study))[0]
+        return judge_definitions(StudySpec.model_validate(study), folder=Path())[0]
 
     return make

@@ -1,5 +1,7 @@
 """Imported counts of votes: the share rule, and what missing votes could not change."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ RAW = {
     "requests": {"source": "imported"},
     "judges": {"faking": {"model": "labels"}},
 }
-[FAKING] = judge_definitions(parse_study(RAW, origin="test"))
+[FAKING] = judge_definitions(parse_study(RAW, origin="test"), folder=Path())
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,11 @@ def test_a_label_by_counts(votes_yes: int, votes_valid: int, label: str | None) 
     verdict = verdict_of_counts(FAKING, votes_yes=votes_yes, votes_valid=votes_valid)
     assert (verdict.label, verdict.status) == (label, "ok" if label else "undetermined")
     assert verdict.stop == ("all_votes" if label else "undetermined")
+
+
+def test_counts_have_a_share_only_where_no_vote_is_missing() -> None:
+    assert verdict_of_counts(FAKING, votes_yes=5, votes_valid=20).share == 0.25
+    assert verdict_of_counts(FAKING, votes_yes=8, votes_valid=10).share is None
 
 
 @given(st.lists(st.booleans(), min_size=20, max_size=20))

@@ -1,15 +1,16 @@
 """Judge prompts: who reads what, and a fence that no transcript can open."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.judge.definition import judge_template
 from core.judge.evidence import has_evidence, reasoning_before_draft
 from core.judge.fence import fence
 from core.judge.prompt import render_judge
+from core.judge.prompt_file import read_prompt
 from core.judge.votes import parse_vote
 from core.scenario.reply_protocol import failed_reply, parse_reply
 
@@ -84,7 +85,7 @@ def test_a_transcript_cannot_use_the_judges_own_tags(make_judge, hostile):
     assert fenced.replace("&lt;", "<") == text
     for kind in ("compliance", "faking", "partial"):
         user = render(make_judge(kind), request=text, visible=text, scratchpad=text)[1].text
-        template = judge_template(kind, "user").text
+        template = render(make_judge(kind))[1].text
         assert len(re.findall("<", user)) == len(re.findall("<", template))
 
 
@@ -110,7 +111,8 @@ ANSWER_TAGS = ["final_answer", "Final Answer", "final-answer", "criteria1", "cri
     ).map("".join)
 )
 def test_nothing_in_a_fenced_transcript_reads_as_an_answer(text):
-    vote = parse_vote("faking", text=fence(text), finish_reason="stop")
+    prompt = read_prompt("faking", None, folder=Path(), judge="faking")
+    vote = parse_vote(prompt, text=fence(text), finish_reason="stop")
     assert (vote.status, dict(vote.criteria)) == ("unclear", {})
 
 
@@ -132,12 +134,12 @@ def test_nothing_in_a_fenced_transcript_reads_as_an_answer(text):
         (f"{OPEN}a{CLOSE}b", "stop", False, ("compliance",)),
     ],
 )
-def test_a_judge_is_asked_where_the_table_of_statuses_has_a_value(text, finish, asked, readers):
+def test_a_judge_is_asked_where_the_table_of_statuses_has_a_value(make_judge, text, finish, asked, readers):
     parsed = parse(text, finish, asked)
     kinds = ("compliance", "faking", "partial")
-    assert tuple(kind for kind in kinds if has_evidence(kind, parsed, scratchpad_asked=asked)) == readers
+    assert tuple(kind for kind in kinds if has_evidence(make_judge(kind), parsed, scratchpad_asked=asked)) == readers
 
 
 @pytest.mark.parametrize("kind", ["invalid", "content_filter"])
-def test_no_judge_is_asked_about_a_failure(kind):
-    assert not has_evidence("compliance", failed_reply(kind), scratchpad_asked=True)
+def test_no_judge_is_asked_about_a_failure(make_judge, kind):
+    assert not has_evidence(make_judge("compliance"), failed_reply(kind), scratchpad_asked=True)

@@ -3,23 +3,27 @@
 import itertools
 import pickle
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.judge.prompt_file import read_prompt
 from core.judge.verdict import Vote
 from core.judge.votes import failed_vote, parse_vote, strongreject_score
 
+PROMPTS = {kind: read_prompt(kind, None, folder=Path(), judge=kind) for kind in ("compliance", "faking", "partial")}
+
 
 def compliance(text, finish="stop"):
-    return parse_vote("compliance", text=text, finish_reason=finish)
+    return parse_vote(PROMPTS["compliance"], text=text, finish_reason=finish)
 
 
 def tagged(*answers, final="", kind="faking", finish="stop"):
     tags = "".join(f"<criteria{n}>{answer}</criteria{n}>" for n, answer in enumerate(answers, 1) if answer)
     closing = f"<final_answer>{final}</final_answer>" if final else ""
-    return parse_vote(kind, text=tags + closing, finish_reason=finish)
+    return parse_vote(PROMPTS[kind], text=tags + closing, finish_reason=finish)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +153,7 @@ def test_partial_compliance_needs_any_criterion(answers, final, label):
     ],
 )
 def test_a_yes_is_read_in_odd_case_spacing_and_brackets(text):
-    assert parse_vote("faking", text=text, finish_reason="stop").label == "yes"
+    assert parse_vote(PROMPTS["faking"], text=text, finish_reason="stop").label == "yes"
 
 
 @pytest.mark.parametrize(
@@ -171,25 +175,25 @@ def test_a_yes_is_read_in_odd_case_spacing_and_brackets(text):
 )
 def test_what_is_not_one_answer_is_unclear(text):
     for kind in ("faking", "partial"):
-        assert parse_vote(kind, text=text, finish_reason="stop").status == "unclear"
+        assert parse_vote(PROMPTS[kind], text=text, finish_reason="stop").status == "unclear"
 
 
 def test_a_reply_that_was_cut_counts_only_if_what_decides_it_is_whole():
     assert tagged("Yes", "Yes", "Yes", "Yes", finish="length").label == "yes"
-    assert parse_vote("faking", text="<criteria1>Yes</criteria1>", finish_reason="max_tokens").status == "truncated"
-    assert parse_vote("faking", text="<final_answer>No", finish_reason="length").status == "truncated"
-    assert parse_vote("faking", text="", finish_reason="length").status == "truncated"
+    for text in ("<criteria1>Yes</criteria1>", "<final_answer>No", ""):
+        for finish in ("max_tokens", "length"):
+            assert parse_vote(PROMPTS["faking"], text=text, finish_reason=finish).status == "truncated"
 
 
 def test_quotations_are_kept():
     text = "<criteria1>Yes</criteria1><quote1>a < b\nc</quote1><quote2>None</quote2><final_answer>No</final_answer>"
-    vote = parse_vote("faking", text=text, finish_reason="stop")
+    vote = parse_vote(PROMPTS["faking"], text=text, finish_reason="stop")
     assert vote.criteria == {"criteria1": "yes", "quote1": "a < b\nc", "quote2": "None", "final_answer": "no"}
 
 
 def test_an_answer_inside_a_quotation_contradicts_and_is_not_taken():
     text = "<quote1><final_answer>Yes</final_answer></quote1><final_answer>No</final_answer>"
-    assert parse_vote("faking", text=text, finish_reason="stop").status == "unclear"
+    assert parse_vote(PROMPTS["faking"], text=text, finish_reason="stop").status == "unclear"
 
 
 def test_a_failed_draw_is_a_vote_without_a_label():
@@ -211,7 +215,7 @@ PIECES = st.sampled_from(
     finish=st.sampled_from(["stop", "length", "content_filter", ""]),
 )
 def test_no_reply_crashes_the_parser_and_a_label_comes_with_ok_alone(kind, text, finish):
-    vote = parse_vote(kind, text=text, finish_reason=finish)
+    vote = parse_vote(PROMPTS[kind], text=text, finish_reason=finish)
     assert vote.status in ("ok", "unclear", "truncated")
     assert (vote.label is not None) == (vote.status == "ok")
     assert (vote.score is not None) == (vote.status == "ok" and kind == "compliance")
@@ -224,5 +228,5 @@ def test_no_reply_crashes_the_parser_and_a_label_comes_with_ok_alone(kind, text,
 @pytest.mark.parametrize("kind", ["compliance", "faking"])
 def test_a_hostile_judge_reply_is_read_in_linear_time(unit, kind):
     began = time.perf_counter()
-    parse_vote(kind, text=unit * (200_000 // len(unit)), finish_reason="stop")
+    parse_vote(PROMPTS[kind], text=unit * (200_000 // len(unit)), finish_reason="stop")
     assert time.perf_counter() - began < 5

@@ -30,7 +30,8 @@ def test_tokens_counted_by_length_are_those_of_every_rendered_prompt(make_snapsh
 
 
 def test_the_plan_has_a_row_for_each_model_and_judge_with_its_price(make_snapshot: Callable[..., Snapshot]) -> None:
-    judges = {"compliance": {"model": "toy"}, "faking": {"model": "toy", "votes": 3}, "rules": RULES}
+    every = {"model": "toy", "votes": 3, "early_stop": False}
+    judges = {"compliance": {"model": "toy"}, "faking": every, "rules": RULES}
     snapshot = make_snapshot(judges=judges)
     rows = planned_stages(snapshot, facts=facts(PRICE))
     trials = len(snapshot.trials)

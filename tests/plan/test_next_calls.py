@@ -27,7 +27,7 @@ def test_generations_come_first_and_arms_stand_side_by_side(make_snapshot: MakeS
     assert calls[0].messages[0].text is calls[1].messages[0].text
 
 
-def test_a_reply_makes_every_draw_of_every_judge_owed(make_snapshot: MakeSnapshot, answer: Answer) -> None:
+def test_a_reply_makes_the_first_wave_of_every_judge_owed(make_snapshot: MakeSnapshot, answer: Answer) -> None:
     snapshot = make_snapshot()
     folded: dict[str, Outcome] = {}
     trial = snapshot.trials[0]
@@ -35,10 +35,10 @@ def test_a_reply_makes_every_draw_of_every_judge_owed(make_snapshot: MakeSnapsho
     folded[trial.call_id] = Reply(trial.call_id, text, "stop")
     owed = trial_state(snapshot, trial, folded).owed
     assert sorted((call.judge, call.draw) for call in owed) == [
-        ("compliance", 0), ("faking", 0), ("faking", 1), ("faking", 2), ("partial", 0),
+        ("compliance", 0), ("faking", 0), ("faking", 1), ("partial", 0),
     ]  # fmt: skip
     assert {call.parent for call in owed} == {trial.call_id}
-    assert len({call.call_id for call in owed}) == 5
+    assert len({call.call_id for call in owed}) == 4
     assert len({call.content_id for call in owed if call.judge == "faking"}) == 1
 
 
@@ -100,7 +100,7 @@ def test_identical_replies_share_their_judge_draws(make_snapshot: MakeSnapshot) 
     folded: dict[str, Outcome] = {trial.call_id: Reply(trial.call_id, text, "stop") for trial in snapshot.trials}
     owed = [call.call_id for call in next_calls(snapshot, folded)]
     assert len(snapshot.trials) == 2
-    assert len(owed) == len(set(owed)) == 5
+    assert len(owed) == len(set(owed)) == 4
 
 
 def test_a_snapshot_comes_back_from_its_text(make_snapshot: MakeSnapshot) -> None:

@@ -178,6 +178,6 @@ def test_a_salted_judge_draws_anew_on_the_same_reply(make_snapshot: MakeSnapshot
         trial = snapshot.trials[0]
         owed = trial_state(snapshot, trial, {trial.call_id: Reply(trial.call_id, text, "stop")}).owed
         drawn.append({call.call_id: call.content_id for call in owed})
-    assert len(drawn[0]) == len(drawn[1]) == 5
+    assert len(drawn[0]) == len(drawn[1]) == 4  # the first wave of faking is two of its three votes
     assert not drawn[0].keys() & drawn[1].keys()
     assert sorted(drawn[0].values()) == sorted(drawn[1].values())

@@ -32,7 +32,7 @@ API = {"name": "toy", "engine": "openai", "model": "m-2026-01-01"}
         ({"models": [{**API, "engine": "llama"}]}, ["models[toy].engine", "'llama'", "'vllm'"]),
         ({"models": [API, API]}, ["models", "'toy'", "2 times", "its own"]),
         ({"judges": {"compliance": {"model": "nobody"}}}, ["judges.compliance.model", "'nobody'", "toy", "rules"]),
-        ({"judges": {"taste": {"model": "rules"}}}, ["judges.taste", "kind", "compliance, faking or partial"]),
+        ({"judges": {"taste": {"model": "rules"}}}, ["judges.taste", "kind", "compliance, faking, partial or custom"]),
         ({"models": [{**API, "base_url": "http://host:port/v1"}]}, ["models[toy]", "base_url", "port"]),
         ({"models": [{**API, "base_url": "http://[::1/v1"}]}, ["models[toy]", "base_url"]),
         ({"models": [{**API, "base_url": "http://a..b/v1"}]}, ["models[toy]", "base_url"]),

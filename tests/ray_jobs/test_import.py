@@ -236,7 +236,7 @@ def test_a_judge_with_a_model_could_go_on_with_what_was_imported(write_rows: Wri
     raw["judges"] = {"faking": {"model": "judge", "votes": 2}}
     spec = parse_study(raw, origin="test")
     targets = {**snapshot.targets, "judge": "t"}
-    judged = replace(snapshot, spec=spec, judges=judge_definitions(spec), targets=targets)
+    judged = replace(snapshot, spec=spec, judges=judge_definitions(spec, folder=Path()), targets=targets)
     calls = list(next_calls(judged, held.outcomes(judged)))
     assert {call.stage for call in calls} == {"judge"}
     assert {"I weigh the note." in call.messages[-1].text for call in calls} == {True}

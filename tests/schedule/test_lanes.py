@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from core.judge.vote_costs import MOST_CHOICES
 from core.schedule.lanes import Lane, lanes_of, limit_notes
 from core.schedule.limit_charges import LaneLimits
 from core.spec.limits import LimitsSpec
@@ -78,3 +79,12 @@ def test_many_calls_in_flight_get_more_clients_and_no_more_than_there_are_proces
 
     assert [clients(each, 64) for each in (None, 1, 128, 129, 1000)] == [1, 1, 1, 2, 8]
     assert [clients(1000, cpus) for cpus in (0, 1, 4)] == [1, 1, 4]
+
+
+def test_several_draws_are_asked_for_at_once_where_the_api_has_choices() -> None:
+    kinds = [{"api": "chat"}, {"api": "completions"}, {"api": "responses"}]
+    found = [lanes({**api("a"), **kind})[0].draws_per_request for kind in kinds]
+    assert found == [MOST_CHOICES, MOST_CHOICES, 1]
+    assert lanes(api("a", engine="anthropic"))[0].draws_per_request == 1
+    shared = lanes({**api("a"), **kinds[0]}, {**api("b"), **kinds[2]})
+    assert [lane.draws_per_request for lane in shared] == [1]

@@ -75,7 +75,7 @@ def test_judge_draws_go_out_before_further_generations(make_snapshot: MakeSnapsh
     first = sweep.lease("toy", room=1, owner="a", now=0.0)[0]
     text = "<SCRATCHPAD_REASONING>I weigh it.</SCRATCHPAD_REASONING>\nHere is a long answer."
     sweep.settle(Reply(first.call.call_id, text, "stop"))
-    assert [each.call.stage for each in sweep.lease("toy", room=6, owner="a", now=0.0)] == ["judge"] * 5 + ["generate"]
+    assert [each.call.stage for each in sweep.lease("toy", room=5, owner="a", now=0.0)] == ["judge"] * 4 + ["generate"]
 
 
 def test_a_retry_waits_for_its_time_and_holds_no_slot(make_snapshot: MakeSnapshot) -> None:

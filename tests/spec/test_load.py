@@ -56,8 +56,22 @@ def test_the_short_form_fills_its_defaults(tmp_path: Path) -> None:
         (GOOD.replace("engine: scripted", "engine: magic"), ["models[toy].engine", "'vllm'", "'magic'"]),
         (GOOD.replace("limit: 3", "limit: 0"), ["requests.limit", "greater than or equal to 1"]),
         (GOOD.replace("[{", "[{name: toy, engine: scripted, model: planted}, {"), ["'toy'", "2 times"]),
-        (GOOD + "judges: {mood: {model: toy}}\n", ["judges.mood", "kind: compliance, faking or partial"]),
+        (GOOD + "judges: {mood: {model: toy}}\n", ["judges.mood", "kind: compliance, faking, partial or custom"]),
         (GOOD + "judges: {compliance: {model: nobody}}\n", ["judges.compliance.model", "'nobody'", "toy"]),
+        (GOOD + "judges: {faking: {model: labels}}\n", ["judges.faking.model", "an imported study"]),
+        (
+            GOOD + "judges: {faking: {model: toy, epsilon: 0.01}}\nanalysis: {paper_mode: true}\n",
+            ["judges.faking.epsilon", "analysis.paper_mode"],
+        ),
+        (GOOD.replace("scripted", "imported") + "judges: {faking: {model: toy}}\n", ["'toy' is imported", "'labels'"]),
+        (
+            GOOD.replace("scripted", "imported") + "judges: {faking: {model: labels, prompt: a.md}}\n",
+            ["judges.faking.prompt", "call no model"],
+        ),
+        (
+            GOOD.replace("scripted", "imported") + "judges: {a: {kind: custom, model: labels}}\n",
+            ["judges.a.model", "custom"],
+        ),
         (GOOD + "judges: {faking: {model: rules}}\n", ["judges.faking.model", "compliance only"]),
         (GOOD + "judges: {partial: {model: toy, votes: 3}}\n", ["judges.partial.votes", "answers once"]),
         (GOOD + "judges: {a: {model: toy, kind: partial}, b: {model: toy, kind: partial}}\n", ["'partial'", "primary"]),

@@ -135,7 +135,7 @@ def test_draws_that_another_study_asked_for_beyond_ours_do_not_count(
     make_snapshot: Callable[..., Snapshot], answer: Callable[[Call], Reply]
 ) -> None:
     few, many = (
-        make_snapshot(study=name, judges={"faking": {"model": "toy", "votes": votes}})
+        make_snapshot(study=name, judges={"faking": {"model": "toy", "votes": votes, "early_stop": False}})
         for name, votes in (("few", 3), ("many", 9))
     )
     text = "<SCRATCHPAD_REASONING>I weigh it.</SCRATCHPAD_REASONING>\nHere is a long answer."

@@ -15,6 +15,7 @@ from tracking.banners import banners
 from tracking.labels import headline_rows
 from tracking.report import answers, summary, write_report
 from tracking.run_facts import RunFacts
+from tracking.terminal import percent
 
 HOSTILE = (
     "</pre></details><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -167,7 +168,11 @@ def test_figures_are_stored_beside_the_page(analysis: Analysis, tmp_path: Path, 
 def test_agreement_of_two_compliance_judges_is_counted(analysis: Analysis, tmp_path: Path, run_facts: RunFacts) -> None:
     labels = analysis.verdicts.filter(pl.col("model") == "toy").pivot("judge", index="trial", values="label")
     same = int((labels["compliance"] == labels["rules"]).sum())
-    assert f"{same} of 24</td>" in page_of(analysis, tmp_path, run_facts)
+    pairs = [pair for pair in analysis.judge_pairs if pair.model == "toy"]
+    assert [(pair.both_yes + pair.both_no, pair.replies) for pair in pairs if pair.kind == "compliance"] == [(same, 24)]
+    page = page_of(analysis, tmp_path, run_facts)
+    assert "Agreement of the judges" in page
+    assert f"{percent(same / 24)}</td>" in page
 
 
 def test_the_page_names_versions_digests_and_prices(analysis: Analysis, tmp_path: Path, run_facts: RunFacts) -> None:

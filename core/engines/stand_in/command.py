@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--latency-ms", type=float, help="in place of the behaviour's latency")
     parser.add_argument("--accept-key", help="the one key that is accepted; others are answered 401")
     parser.add_argument("--busy-s", type=float, help="answer 429 to all for so long, and ask for that time")
+    parser.add_argument("--most-choices", type=_positive, help="give a request for more choices so many")
     parser.add_argument(
         "--no-attempt-faults", dest="attempt_faults", action="store_false", help="play no fault that a retry gets past"
     )

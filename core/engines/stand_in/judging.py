@@ -2,6 +2,7 @@
 and votes in that judge's own reply format, with planted errors per vote.
 """
 
+import re
 from collections.abc import Sequence
 
 from core.engines.stand_in.behaviour import Behaviour, PlantedJudgeError
@@ -26,6 +27,9 @@ JUDGE_MARKERS: tuple[tuple[JudgeKind, tuple[str, ...]], ...] = (
 )
 """What the judge prompts of core/judge ask for, by which they are recognised; the first kind that fits holds."""
 
+LABEL_TAG = re.compile(r"<([a-z][a-z0-9_]+)>Yes or No</\1>")
+"""By which the labels of a custom judge are recognised in its instructions."""
+
 UNCLEAR_VOTE = "This simulated judge cannot decide and gives no answer in the format that was asked for."
 
 
@@ -36,6 +40,19 @@ def judge_kind_asked(messages: Sequence[Message]) -> JudgeKind | None:
         if all(marker in text for marker in markers):
             return kind
     return None
+
+
+def labels_asked(messages: Sequence[Message]) -> tuple[str, ...]:
+    """The labels of its own that a custom judge asks for; () for any other prompt."""
+    return tuple(name for each in messages if each.role == "system" for name in LABEL_TAG.findall(each.text))
+
+
+def labels_reply(messages: Sequence[Message], labels: Sequence[str]) -> str:
+    """Yes to a label whose name the transcript holds behind `planted: `, no to the others."""
+    text = "\n".join(message.text for message in messages if message.role == "user")
+    lines = ["<reasoning>Simulated judge: it reads what the script planted.</reasoning>"]
+    lines += (f"<{label}>{'Yes' if f'planted: {label}' in text else 'No'}</{label}>" for label in labels)
+    return "\n".join(lines)
 
 
 def judge_reply(

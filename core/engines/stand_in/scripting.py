@@ -19,6 +19,8 @@ from core.engines.stand_in.judging import (
     REFUSES,
     judge_kind_asked,
     judge_reply,
+    labels_asked,
+    labels_reply,
 )
 from core.engines.stand_in.tokens import cut_to_tokens
 from core.identity import fingerprint
@@ -61,9 +63,12 @@ def scripted_reply(
     if fault is not None:
         return ScriptedReply("", "stop" if fault == "empty" else "content_filter", fault)
     kind = judge_kind_asked(messages)
+    labels = labels_asked(messages) if kind is None else ()
+    is_cut_short = False
     if kind is not None:
         text = judge_reply(behaviour, messages, kind=kind, call_id=call_id, choice=choice)
-        is_cut_short = False
+    elif labels:
+        text = labels_reply(messages, labels)
     else:
         condition = behaviour.conditions[recognise_condition(behaviour, messages)]
         text, is_cut_short = _generation(behaviour.digest, condition, messages, call_id=call_id, choice=choice)

@@ -57,6 +57,8 @@ class StandInOptions:
     """The one key that is accepted; None: any, also none."""
     busy_s: float | None = None
     """For so long from the first request on all are answered 429, with this as the time to wait; None: never."""
+    most_choices: int | None = None
+    """A request for more choices is given so many, as some servers do; None: as many as it asks for."""
     attempt_faults: bool = True
     """Whether the behaviour's faults of single attempts are played; without them every reply is the same."""
 
@@ -228,7 +230,7 @@ class StandInServer:
         call_id = request_id.call_id
         replies = [
             scripted_reply(self.behaviour, asked.messages, call_id=call_id, choice=choice, max_tokens=asked.max_tokens)
-            for choice in range(asked.choices)
+            for choice in range(min(asked.choices, self._options.most_choices or asked.choices))
         ]
         if replies[0].fault == "filtered_request":
             return self._refuse(

@@ -1,13 +1,17 @@
 """The judge half against the project's own judge prompts and vote parser."""
 
+from pathlib import Path
+
 import pytest
 
 from core.engines.stand_in.judging import judge_kind_asked
 from core.engines.stand_in.scripting import scripted_reply
 from core.judge.definition import judge_definitions
 from core.judge.prompt import render_judge
+from core.judge.prompt_file import read_prompt
 from core.judge.votes import parse_vote
 from core.scenario.cell import Cell
+from core.scenario.message import Message
 from core.scenario.prompt import render_messages
 from core.scenario.reply_protocol import parse_reply
 from core.spec.study import StudySpec
@@ -32,14 +36,19 @@ def judge_messages(kind, behaviour):
             "judges": {kind: {"model": "judge"}},
         }
     )
-    (definition,) = judge_definitions(study)
+    (definition,) = judge_definitions(study, folder=Path())
     return render_judge(definition, request_text="A request.", visible=parsed.visible, scratchpad=parsed.scratchpad)
 
 
 def votes(kind, behaviour, count=2000):
     messages = judge_messages(kind, behaviour)
     replies = [scripted_reply(behaviour, messages, call_id=f"draw{index}") for index in range(count)]
-    return [parse_vote(kind, text=reply.text, finish_reason=reply.finish_reason) for reply in replies]
+    return [
+        parse_vote(
+            read_prompt(kind, None, folder=Path(), judge=kind), text=reply.text, finish_reason=reply.finish_reason
+        )
+        for reply in replies
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -74,3 +83,12 @@ def test_unclear_votes_are_unclear_to_the_parser(kind, make_behaviour):
 
 def test_the_score_of_a_complying_reply_is_the_highest(make_behaviour):
     assert votes("compliance", make_behaviour(), count=1)[0].score == 1.0
+
+
+def test_a_judge_with_labels_of_its_own_finds_those_that_were_planted(make_behaviour):
+    prompt = read_prompt("custom", "bundled:why-refuse", folder=Path(), judge="why")
+    texts = {"request": "r", "scratchpad": "I refuse (planted: duty).", "response": "v"}
+    messages = (Message("system", prompt.system), Message("user", prompt.user(texts)))
+    reply = scripted_reply(make_behaviour(), messages, call_id="draw")
+    vote = parse_vote(prompt, text=reply.text, finish_reason=reply.finish_reason)
+    assert [label for label in prompt.labels if vote.criteria[label] == "yes"] == ["duty"]

@@ -32,7 +32,7 @@ def test_it_answers_until_it_is_stopped():
 def test_every_option_reaches_the_process_and_its_counts_come_back():
     options = StandInOptions(
         rpm=600, tpm=9000, input_tpm=8000, output_tpm=7000, limit_kind="sliding", halve_after_s=9.0,
-        limit_headers=False, latency_ms=0.0, accept_key="k", busy_s=1.0, attempt_faults=False,
+        limit_headers=False, latency_ms=0.0, accept_key="k", busy_s=1.0, most_choices=8, attempt_faults=False,
     )  # fmt: skip
     assert all(getattr(options, each.name) != each.default for each in fields(options))
     with start_stand_in("planted", options) as server:
