@@ -32,7 +32,7 @@ PAPER = {
     "fig14-oseries": (4, 2 * 5, 100), "fig15-hermes": (2, 2 * 5, 100), "fig16-17-hermes-predeploy": (2, 12 * 3, 400),
 }  # fmt: skip
 FIVE = ("claude-3-opus", "claude-3-5-sonnet", "llama-3-405b", "grok-3", "gemini-2.0-flash")
-VOTES_AND_JUDGES = 20 + 1 + 1
+VOTES_AND_JUDGES = 13.70 + 1 + 1  # of 20 votes those that are expected until the label is settled
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def test_every_experiment_has_a_study_and_its_calls_are_models_times_conditions_
         models, cells, n = PAPER[name]
         assert (len(each.models), each.cells, each.n, each.about.n) == (models, cells, n, n), name
         assert each.generations == models * cells * n, name
-        assert each.calls == each.generations * (1 + VOTES_AND_JUDGES), name
+        assert each.calls == pytest.approx(each.generations * (1 + VOTES_AND_JUDGES), rel=1e-3), name
         assert each.about.question.endswith("?"), name
 
 
