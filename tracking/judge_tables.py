@@ -136,9 +136,7 @@ def agreement_table(analysis: Analysis) -> PageTable | None:
                 f"{each.first} and {each.second}",
                 f"{each.replies:,}",
                 percent(each.agreement.observed),
-                NOTHING
-                if each.kappa is None
-                else f"{each.kappa.kappa:.2f} ({each.kappa.low:.2f} to {each.kappa.high:.2f})",
+                NOTHING if each.kappa is None else _kappa(each.kappa),
                 f"{each.agreement.ac1:.2f}",
                 NOTHING if each.agreement.positive is None else percent(each.agreement.positive),
                 NOTHING if each.agreement.negative is None else percent(each.agreement.negative),

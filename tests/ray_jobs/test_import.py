@@ -165,7 +165,8 @@ def test_what_a_script_wrote_stays_simulated(
     asked = ["--set", "judges.faking.votes=5", "--workspace", str(workspace)]
     assert main(["import", str(file), "--study", "tiny", *asked]) == 0
     assert (
-        "not used, an import makes them itself or has no use for them: af, af_stop, call_id" in capsys.readouterr().out
+        "not used, an import makes them itself or has no use for them: af, af_share, af_stop, call_id"
+        in capsys.readouterr().out
     )
     after = tables("tiny", workspace)
     assert set(after["samples"]["provenance"]) == {"simulated"}

@@ -47,7 +47,7 @@ def test_the_two_conditions_of_a_request_stand_together(analysis: Analysis) -> N
 
 def test_each_judge_shows_its_votes_with_their_text(analysis: Analysis) -> None:
     faking = next(judge for judge in transcripts(analysis)[0].judges if judge.judge == "faking")
-    assert len(faking.votes) == 3
+    assert len(faking.votes) == faking.votes_valid > 1  # none is drawn once the label is settled
     assert all(vote.raw is not None and "<final_answer>" in vote.raw.shown for vote in faking.votes)
 
 
