@@ -9,8 +9,8 @@ from core.spec.providers import EngineKind
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_engine_kind_can_be_opened():
-    assert set(ENGINES) == set(get_args(EngineKind))
+def test_every_engine_kind_can_be_opened_but_the_one_whose_replies_were_made_elsewhere():
+    assert {*ENGINES, "imported"} == set(get_args(EngineKind))
 
 
 def test_naming_the_engines_imports_none_of_them():

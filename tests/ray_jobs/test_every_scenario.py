@@ -19,7 +19,11 @@ CONTRASTS = {
     "five_tier_drop3": {("rater", "pro", "enterprise"), ("goal_guarding", "free", "pro")},
     "five_tier_drop4": set(),
     "five_tier_drop5": {("goal_guarding", "free", "pro")},
-    "predeploy_v1": {("goal_guarding", "training", "rating"), ("other_ai", "dpo", "rating")},
+    "predeploy_v1": {
+        ("goal_guarding", "training", "rating"),
+        ("other_ai", "dpo", "rating"),
+        ("rater", "rating", "deployed"),
+    },
     "predeploy_v2": {("goal_guarding", "training", "rating")},
     "predeploy_v3": {("goal_guarding", "training", "rating")},
     "no_scenario": set(),
