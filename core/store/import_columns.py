@@ -22,8 +22,8 @@ OPTIONAL = (
     "served_model", "engine_version", "prompt_tokens", "completion_tokens", "provenance",
 )  # fmt: skip
 COMPUTED = (
-    "study", "study_digest", "flags", "cell_id", "trial_id", "call_id", "defects", "decision_tag", "af_share", "af_stop",
-    "outcome", "cost_usd", "scratchpad_text", "output_text",
+    "study", "study_digest", "flags", "cell_id", "trial_id", "call_id", "defects", "decision_tag", "af_share",
+    "af_stop", "outcome", "cost_usd", "scratchpad_text", "output_text",
 )  # fmt: skip
 """Columns of `samples` that an import makes itself: they may be there, and are not used."""
 
