@@ -34,7 +34,7 @@ MODELS = [
     {"name": "toy", "engine": "openai", "model": "m-2026-01-01"},
     {"name": "judge", "engine": "openai", "model": "j-2026-01-01", "role": "judge"},
 ]
-FEW_FAKE = Behaviour(name="test", seed=3, conditions={"default": {"comply": 0.3, "fake": 0.02, "consider": 0.02}})
+FEW_FAKE = Behaviour(name="test", seed=1, conditions={"default": {"comply": 0.3, "fake": 0.02, "consider": 0.02}})
 PRICE = Price(input=2.5e-6, output=1e-5, cached=1.25e-6)
 
 
