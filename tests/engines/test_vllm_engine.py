@@ -80,21 +80,24 @@ def test_adapters_prefills_and_raw_prompts_share_one_engine(make_adapter, make_c
                 assert isinstance(reply, Reply), reply
                 return reply
 
-            first, changed = await asyncio.gather(ask("plain"), ask("tuned"))
+            first = await ask("plain")
+            beside, changed = await asyncio.gather(ask("plain"), ask("tuned"))
             with pytest.raises(EngineError, match=r"models\[worse\]\.adapter: vLLM refuses .*unfit"):
                 await engine.add_adapter(entry("worse", adapter=unfit), locate_adapter(unfit))
             assert await engine.healthy()
             again = await ask("plain")
             prefilled = await ask("plain", (*ASKED, Message("assistant", BEGINNING)))
             one_line = await ask("raw")
-            return first, changed, again, prefilled, one_line
+            return first, beside, changed, again, prefilled, one_line
         finally:
             await engine.close()
 
-    first, changed, again, prefilled, one_line = asyncio.run(talk())
-    assert changed.text != first.text  # the adapter answers
+    first, beside, changed, again, prefilled, one_line = asyncio.run(talk())
+    begins = slice(20)  # later words may hang on the last bit of a sum, which depends on what else is in the batch
+    assert changed.text[begins] != first.text[begins]  # the adapter answers
+    assert beside.text[begins] == first.text[begins]  # and does not leak into those beside it
     assert changed.served_model.endswith(f" + {sound}")
-    assert again.text == first.text  # and does not leak into those beside it, nor does one that was refused
+    assert again.text == first.text  # nor does one that was refused leave anything behind
     assert prefilled.text != first.text
     assert not prefilled.text.startswith(BEGINNING)  # the reply goes on from it and does not say it again
     assert prefilled.usage.input > first.usage.input  # the beginning is part of the prompt, not of the reply
