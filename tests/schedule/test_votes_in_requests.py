@@ -211,7 +211,8 @@ def test_a_kill_in_the_middle_of_a_wave_loses_no_stored_vote_and_repeats_none(
     everything = {**stored, **outcomes_of(after)}
     states = [trial_state(snapshot, trial, everything) for trial in snapshot.trials]
     assert all(state.is_complete for state in states)
-    assert {len(state.draws["faking"]) for state in states if "faking" in state.draws} == {13}
+    waves = next(judge.waves for judge in snapshot.judges if judge.name == "faking")
+    assert {len(state.draws["faking"]) for state in states if "faking" in state.draws} <= set(waves)
 
 
 def test_a_request_that_died_with_its_actor_goes_out_again_whole(judged: Callable[..., Snapshot]) -> None:
