@@ -135,6 +135,10 @@ class StudySpec(Frozen):
                 raise ValueError(
                     f"analysis.judge_correction.{name}: no judge has this name ({', '.join(self.judges)}): mend it"
                 )
+            if (self.judges[name].kind or name) == "custom":
+                raise ValueError(
+                    f"analysis.judge_correction.{name}: a custom judge feeds no rate that could be corrected: remove it"
+                )
         return self
 
     @property
