@@ -64,8 +64,9 @@ def test_the_short_form_fills_its_defaults(tmp_path: Path) -> None:
             ["judges.faking.epsilon", "analysis.paper_mode"],
         ),
         (
-            GOOD + "judges: {why: {kind: custom, model: toy, prompt: 'bundled:why-refuse'}}\nanalysis: {judge_correction: "
-            "{why: {true_positive: 9, false_negative: 1, false_positive: 1, true_negative: 9}}}\n",
+            GOOD + "judges: {why: {kind: custom, model: toy, prompt: 'bundled:why-refuse'}}\n"
+            "analysis: {judge_correction: {why: {true_positive: 9, false_negative: 1, false_positive: 1, "
+            "true_negative: 9}}}\n",
             ["analysis.judge_correction.why", "no rate"],
         ),
         (GOOD.replace("scripted", "imported") + "judges: {faking: {model: toy}}\n", ["'toy' is imported", "'labels'"]),
