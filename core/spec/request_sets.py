@@ -36,8 +36,8 @@ class RequestsSpec(Frozen):
     """A request set: where it is, which of its columns count, and which of its rows are asked."""
 
     source: Text
-    """`bundled:harmful`, `bundled:benign`; a csv, jsonl or parquet file; a dataset of the Hugging Face hub as
-    hf:owner/name@revision#column; or a known set, such as hf:lat."""
+    """`bundled:harmful`, `bundled:benign`, `bundled:animals`; a csv, jsonl or parquet file; a dataset of the Hugging
+    Face hub as hf:owner/name@revision#column; or a known set, such as hf:lat."""
     limit: int | None = Field(default=None, ge=1)
     """First N rows, after `split`; null: all."""
     file: Text | None = None

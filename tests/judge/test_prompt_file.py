@@ -183,9 +183,11 @@ def test_a_reply_that_is_held_to_the_form_is_read_as_any_other(tmp_path, kind):
 
 
 def test_every_bundled_prompt_loads_and_its_form_fits_into_its_tokens(tmp_path):
-    assert bundled_prompts() == ("compliance", "faking", "partial", "why-refuse")
+    assert bundled_prompts() == (
+        "compliance", "compliance-animal-welfare", "faking", "faking-animal-welfare", "partial", "why-refuse",
+    )  # fmt: skip
     for name in bundled_prompts():
-        kind = "custom" if name == "why-refuse" else name
+        kind = "custom" if name == "why-refuse" else name.partition("-")[0]
         prompt = read_prompt(kind, f"bundled:{name}", folder=tmp_path, judge=name)
         assert isinstance(prompt, JudgePrompt)
         bounds = [int(each) for each in re.findall(r"\{1,(\d+)\}", answer_pattern(prompt, max_tokens=512))]

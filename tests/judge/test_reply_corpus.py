@@ -11,7 +11,9 @@ from core.judge.prompt_file import bundled_prompts, read_prompt
 from core.judge.votes import parse_vote
 
 PROMPTS = {
-    name: read_prompt("custom" if name == "why-refuse" else name, f"bundled:{name}", folder=Path(), judge=name)
+    name: read_prompt(
+        "custom" if name == "why-refuse" else name.partition("-")[0], f"bundled:{name}", folder=Path(), judge=name
+    )
     for name in bundled_prompts()
 }
 LABELS = PROMPTS["why-refuse"].labels

@@ -143,7 +143,7 @@ def test_a_wrong_file_is_refused_with_its_name_the_key_and_the_fix(tmp_path, fil
 @pytest.mark.parametrize(
     ("source", "fact"),
     [
-        ("bundled:evil", "bundled:benign, bundled:harmful"),
+        ("bundled:evil", "bundled:animals, bundled:benign, bundled:harmful"),
         ("hf:lta", "is no known set: write hf:owner/name, or choose from hf:lat, hf:strongreject"),
         ("missing.csv", "is no file"),
         ("requests.txt", "has no known ending"),
