@@ -87,13 +87,13 @@ def play(component: str, *, seed: int, folder: Path, reference: Path | None, req
         run = begin(study, workspace)
         wait_until(lambda: counts_at(server.port)["ids"] >= moment or run.poll() is not None)
         time.sleep(chance.random())
-        at_kill = len(stored(workspace))
+        at_kill = requests_stored(workspace)
         kill(run, component)
         in_the_air = counts_at(server.port)["ids"] - at_kill
         code = ended(run)
         if code != 0:  # what the processes that lived on sent and stored until they ended counts too
             _wait_for_silence(server.port)
-            in_the_air = counts_at(server.port)["ids"] - len(stored(workspace))
+            in_the_air = counts_at(server.port)["ids"] - requests_stored(workspace)
         runs = 1
         while code != 0 and runs < 6:
             code = ended(begin(study, workspace))
@@ -186,6 +186,15 @@ def stored(workspace: Path) -> set[str]:
     if not held.exists:
         return set()
     return set(held.read("calls", columns=["call_id"], where=pl.col("event") != "intent")["call_id"])
+
+
+def requests_stored(workspace: Path) -> int:
+    """Requests whose outcome is on disk: the draws that one request answered are rows of their own."""
+    held = Workspace(workspace)
+    if not held.exists:
+        return 0
+    rows = held.read("calls", columns=["call_id", "shared"], where=pl.col("event") != "intent").unique("call_id")
+    return round((1 / rows["shared"].fill_null(1)).sum())
 
 
 def check_store(workspace: Path) -> list[str]:

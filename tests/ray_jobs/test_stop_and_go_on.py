@@ -14,6 +14,7 @@ import polars as pl
 import psutil
 import pytest
 
+from benchmarks.fault_rounds import requests_stored
 from core.engines.stand_in.process import StandInProcess, start_stand_in
 from core.engines.stand_in.server import StandInOptions
 from core.store.lock import last_holder
@@ -36,11 +37,6 @@ def begin(command: list[str], study: Path, workspace: Path) -> "subprocess.Popen
     return subprocess.Popen(
         [*command, "run", str(study), "--workspace", str(workspace), "--quiet"], cwd=ROOT, start_new_session=True
     )
-
-
-def stored_ids(workspace: Path) -> set[str]:
-    held = Workspace(workspace)
-    return set(held.read("calls", columns=["call_id"])["call_id"]) if held.exists else set()
 
 
 def kill(run: "subprocess.Popen[bytes]", workspace: Path, *, whom: str) -> None:
@@ -88,7 +84,7 @@ def test_a_run_killed_three_times_ends_complete_and_repeats_only_what_was_in_the
         wait_until(lambda: stand_in_counts(stand_in.port)["total"] >= moment, run)  # noqa: B023 - used at once
         kill(run, workspace, whom=whom)
         wait_for_silence(stand_in, stand_in_counts)
-        in_the_air += stand_in_counts(stand_in.port)["ids"] - len(stored_ids(workspace))
+        in_the_air += stand_in_counts(stand_in.port)["ids"] - requests_stored(workspace)
     ended = afgap("run", study, "--workspace", workspace, "--json")
     assert ended.code == 0, ended.err
     assert_each_trial_once(workspace, trials=120)
