@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from core.engines.engine import EngineFacts
 from core.errors import EngineError, RunError
@@ -91,7 +92,11 @@ class Crew:
         self._journal: Any = self._membership.actor
         self._snapshot = ray.put(snapshot)
         self._journal_end: Any = self._journal.closed.remote()
-        self._dispatcher: Any = DispatcherActor.options(num_cpus=0, max_concurrency=1000).remote(
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        # it reads the workspace, which other nodes may not see
+        self._dispatcher: Any = DispatcherActor.options(
+            num_cpus=0, max_concurrency=1000, scheduling_strategy=here
+        ).remote(
             self._snapshot,
             workspace.folder,
             journal=self._journal,
