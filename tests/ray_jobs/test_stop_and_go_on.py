@@ -117,7 +117,7 @@ def test_ctrl_c_lets_calls_land_and_the_same_command_goes_on(
     wait_until: WaitUntil,
     tmp_path: Path,
 ) -> None:
-    study, workspace = api_study(stand_in, requests=60, judges=JUDGES), tmp_path / "w"
+    study, workspace = api_study(stand_in, requests=400, judges=JUDGES), tmp_path / "w"
     run = begin(afgap_command, study, workspace)
     wait_until(lambda: stand_in_counts(stand_in.port)["total"] >= 30, run)
     refused = afgap("run", study, "--workspace", workspace)
@@ -128,8 +128,9 @@ def test_ctrl_c_lets_calls_land_and_the_same_command_goes_on(
     assert "now: run tiny" in status.out
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does it: the whole group
     assert run.wait(timeout=60) == 3
-    assert afgap("run", study, "--workspace", workspace, "--quiet").code == 0
-    assert_each_trial_once(workspace, trials=120)
+    faster = [word for name in ("toy", "judge") for word in ("--set", f"models[{name}].limits.concurrency=64")]
+    assert afgap("run", study, "--workspace", workspace, "--quiet", *faster).code == 0
+    assert_each_trial_once(workspace, trials=800)
     assert stand_in_counts(stand_in.port)["repeats"] == {}
 
 
