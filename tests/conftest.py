@@ -8,6 +8,7 @@ import ipaddress
 import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -149,6 +150,25 @@ def chromium() -> Iterator[Any]:
         yield driver
     finally:
         driver.quit()
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts a small file system of so many `megabytes`; skips where that is not allowed."""
+    mounted: list[Path] = []
+
+    def make(*, megabytes: int) -> Path:
+        mount = tmp_path / "disk"
+        mount.mkdir()
+        asked = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(mount)]
+        if subprocess.run(asked, capture_output=True).returncode:
+            pytest.skip("needs the right to mount a small tmpfs")
+        mounted.append(mount)
+        return mount
+
+    yield make
+    for mount in mounted:
+        subprocess.run(["umount", "-l", str(mount)], check=True)
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ class ChatShape:
 
     def read(self, body: Json) -> list[Answer] | ApiError | None:
         """The choices, in their order."""
-        usage = _chat_usage(body.get("usage"))
+        usage = _usage(body.get("usage"), prompt="prompt", reply="completion")
         return [
             Answer(
                 text=_content(choice["message"].get("content")),
@@ -98,7 +98,7 @@ class CompletionsShape:
 
     def read(self, body: Json) -> list[Answer] | ApiError | None:
         """The choices, in their order."""
-        usage = _chat_usage(body.get("usage"))
+        usage = _usage(body.get("usage"), prompt="prompt", reply="completion")
         return [
             Answer(choice["text"], choice.get("finish_reason") or "", None, None, usage)
             for choice in _choices(body, field="text", kind=str)
@@ -140,7 +140,7 @@ class ResponsesShape:
             or _of_kind(parts, "reasoning_text", field="text")
             or None,
             refusal=_of_kind(parts, "refusal", field="refusal") or None,
-            usage=_responses_usage(body.get("usage")),
+            usage=_usage(body.get("usage"), prompt="input", reply="output"),
         )
         return [answer]
 
@@ -202,21 +202,12 @@ def _error_within(body: Json) -> ApiError | None:
     return error_in_body(code, body) if isinstance(code, int) and 400 <= code < 600 else None
 
 
-def _chat_usage(usage: object) -> Usage:
+def _usage(usage: object, *, prompt: str, reply: str) -> Usage:
+    """`prompt`, `reply`: what the API calls the tokens of each."""
     return Usage(
-        input=count(usage, "prompt_tokens"),
-        cached=count(usage, "prompt_tokens_details", "cached_tokens"),
-        cache_write=count(usage, "prompt_tokens_details", "cache_write_tokens"),
-        output=count(usage, "completion_tokens"),
-        reasoning=count(usage, "completion_tokens_details", "reasoning_tokens"),
-    )
-
-
-def _responses_usage(usage: object) -> Usage:
-    return Usage(
-        input=count(usage, "input_tokens"),
-        cached=count(usage, "input_tokens_details", "cached_tokens"),
-        cache_write=count(usage, "input_tokens_details", "cache_write_tokens"),
-        output=count(usage, "output_tokens"),
-        reasoning=count(usage, "output_tokens_details", "reasoning_tokens"),
+        input=count(usage, f"{prompt}_tokens"),
+        cached=count(usage, f"{prompt}_tokens_details", "cached_tokens"),
+        cache_write=count(usage, f"{prompt}_tokens_details", "cache_write_tokens"),
+        output=count(usage, f"{reply}_tokens"),
+        reasoning=count(usage, f"{reply}_tokens_details", "reasoning_tokens"),
     )

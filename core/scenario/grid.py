@@ -108,7 +108,7 @@ def _cells_of_scenario(
     _refuse_too_many([*axes.values(), conditions])
     settings = [dict(zip(axes, levels, strict=True)) for levels in product(*axes.values())]
     return [
-        without_effectless(Cell(scenario, condition, **setting))  # type: ignore[arg-type]
+        without_effectless(Cell(scenario, condition, **setting))  # type: ignore[arg-type]  # checked above
         for setting in settings
         for condition in conditions
     ]

@@ -87,7 +87,7 @@ def check_cells(cells: Sequence[Cell], prompts: PromptSet) -> None:
                 f"{other} and {cell} have the same prompt: let a template differ, or remove one from the grid"
             )
         # a setting is its first arm: every other arm, given that arm's values, must come out as that arm
-        setting = Cell(**{**cell.factors, "condition": ""})  # type: ignore[arg-type]
+        setting = Cell(**{**cell.factors, "condition": ""})  # type: ignore[arg-type]  # its own factors
         first = first_arm.setdefault(setting, cell)
         if first != cell and _made(cell, prompts, condition=first.condition) != cell_prompt(first, prompts):
             raise TemplateError(
